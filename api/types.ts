@@ -1,0 +1,5 @@
+/** The objects of the Kubernetes API that Fairway's parts read and write. */
+export type * from './types/meta.ts'
+export type * from './types/core.ts'
+export type * from './types/apps.ts'
+export type * from './types/cluster.ts'
