@@ -1,0 +1,92 @@
+// The watch cache: one watch on the store feeds all resources, in the order of revisions.
+import type { Change, Store, StoreWatch } from '../../store/index.ts'
+import type { ResourceDescriptor } from '../descriptor.ts'
+import { qualified } from '../status.ts'
+import { ResourceCache } from './resource-cache.ts'
+
+export { CacheChange, Entry } from './entry.ts'
+export { ResourceCache } from './resource-cache.ts'
+
+/** How far back before the present the cache begins, so that watches survive a restart of the server. */
+const replayMax = 4096
+const pageSize = 5000
+
+export class WatchCache {
+  readonly #store: Store
+  readonly #byPrefix = new Map<string, ResourceCache>()
+  readonly #byName = new Map<string, ResourceCache>()
+  #revision = 0
+  #watch: StoreWatch | undefined
+  #waiting: { revision: number; resolve: () => void }[] = []
+
+  constructor(store: Store, descriptors: readonly ResourceDescriptor[]) {
+    this.#store = store
+    for (const descriptor of descriptors) {
+      if (descriptor.virtual === true || this.#byName.has(qualified(descriptor))) continue
+      const cache = new ResourceCache(descriptor)
+      this.#byPrefix.set(cache.prefix, cache)
+      this.#byName.set(qualified(descriptor), cache)
+    }
+  }
+
+  /** Everything up to this revision of the store is in the cache. */
+  get revision(): number {
+    return this.#revision
+  }
+
+  /** Reads the state as of a little earlier, then replays what happened since, so that the windows are not empty. */
+  async start(onLost: (error: Error) => void): Promise<void> {
+    const current = await this.#store.currentRevision()
+    const start = Math.max(this.#store.compactedRevision, current - replayMax, 1)
+    for (const cache of this.#byPrefix.values()) await this.#load(cache, start)
+    this.#revision = start
+    this.#watch = this.#store.watch('/registry/', {
+      fromRevision: start + 1,
+      onChanges: (changes) => this.#apply(changes),
+      onEnd: onLost,
+    })
+    await this.reached(current)
+  }
+
+  stop(): void {
+    this.#watch?.close()
+  }
+
+  of(descriptor: ResourceDescriptor): ResourceCache {
+    const cache = this.#byName.get(qualified(descriptor))
+    if (cache === undefined) throw new Error(`Cannot read ${qualified(descriptor)}: it is not cached`)
+    return cache
+  }
+
+  named(resource: string): ResourceCache | undefined {
+    return this.#byName.get(resource)
+  }
+
+  /** Resolves once the cache has seen a revision, which a write of ours got or another server's reader has. */
+  reached(revision: number): Promise<void> | undefined {
+    if (this.#revision >= revision) return undefined
+    return new Promise((resolve) => void this.#waiting.push({ revision, resolve }))
+  }
+
+  async #load(cache: ResourceCache, revision: number): Promise<void> {
+    let after: string | undefined
+    do {
+      const page = await this.#store.range(cache.prefix, { revision, limit: pageSize, ...(after === undefined ? {} : { after }) })
+      cache.load(revision, page.entries)
+      after = page.remaining > 0 ? page.entries.at(-1)?.key : undefined
+    } while (after !== undefined)
+  }
+
+  #apply(changes: readonly Change[]): void {
+    for (const { revision, key, value } of changes) {
+      // '/registry/group/plural/'
+      const end = key.indexOf('/', key.indexOf('/', 10) + 1) + 1
+      this.#revision = revision
+      this.#byPrefix.get(key.slice(0, end))?.apply(revision, key, value)
+    }
+    if (this.#waiting.length === 0) return
+    const ready = this.#waiting.filter((waiter) => waiter.revision <= this.#revision)
+    this.#waiting = this.#waiting.filter((waiter) => waiter.revision > this.#revision)
+    for (const { resolve } of ready) resolve()
+  }
+}

@@ -1,0 +1,67 @@
+// The resources being served, found by path, by kind or by name.
+import type { ResourceDescriptor, Subresource, Verb } from './descriptor.ts'
+import { qualified } from './status.ts'
+
+const allVerbs: readonly Verb[] = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch']
+
+/** Verbs of a resource in discovery's order. Virtual ones can only be created. */
+export function verbsOf(descriptor: ResourceDescriptor): readonly Verb[] {
+  return descriptor.verbs ?? (descriptor.virtual === true ? ['create'] : allVerbs)
+}
+
+export function hasSubresource(descriptor: ResourceDescriptor, name: Subresource): boolean {
+  return descriptor.subresources?.includes(name) ?? false
+}
+
+/** Where the objects of a resource live in the store. The version is no part of it: one object, whatever version asks. */
+export function storePrefix({ group, plural }: ResourceDescriptor): string {
+  return `/registry/${group === '' ? 'core' : group}/${plural}/`
+}
+
+export function storeKey(descriptor: ResourceDescriptor, namespace: string, name: string): string {
+  return descriptor.namespaced ? `${storePrefix(descriptor)}${namespace}/${name}` : `${storePrefix(descriptor)}${name}`
+}
+
+export class Registry {
+  readonly #byPath = new Map<string, ResourceDescriptor>()
+  readonly #byName = new Map<string, ResourceDescriptor>()
+  #all: readonly ResourceDescriptor[] = []
+
+  constructor(descriptors: readonly ResourceDescriptor[]) {
+    for (const descriptor of descriptors) this.add(descriptor)
+  }
+
+  add(descriptor: ResourceDescriptor): void {
+    this.#byPath.set(`${descriptor.group}/${descriptor.version}/${descriptor.plural}`, descriptor)
+    this.#byName.set(qualified(descriptor), descriptor)
+    this.#all = [...this.#byPath.values()]
+  }
+
+  get all(): readonly ResourceDescriptor[] {
+    return this.#all
+  }
+
+  atPath(group: string, version: string, plural: string): ResourceDescriptor | undefined {
+    return this.#byPath.get(`${group}/${version}/${plural}`)
+  }
+
+  /** `plural` or `plural.group`. */
+  named(name: string): ResourceDescriptor | undefined {
+    return this.#byName.get(name)
+  }
+
+  /** Groups in the order in which they were added, each with its versions. */
+  groups(): Map<string, string[]> {
+    const groups = new Map<string, string[]>()
+    for (const { group, version } of this.#all) {
+      const versions = groups.get(group) ?? []
+      if (!versions.includes(version)) versions.push(version)
+      groups.set(group, versions)
+    }
+    return groups
+  }
+
+  ofGroupVersion(group: string, version: string): ResourceDescriptor[] {
+    return this.#all.filter((descriptor) => descriptor.group === group && descriptor.version === version)
+  }
+}

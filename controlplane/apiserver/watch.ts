@@ -1,0 +1,211 @@
+// watch: initial state or past changes, then every change as it comes, one JSON line each.
+import type { Clock, Random, Timer } from '../../api/clock.ts'
+import type { CacheChange, Entry, ResourceCache, WatchCache } from './cache/index.ts'
+import type { ResourceDescriptor } from './descriptor.ts'
+import type { HttpRequest, Reply, Sink } from './http.ts'
+import { negotiate } from './negotiation.ts'
+import { parseRevision, selected } from './read.ts'
+import { Representation } from './representation.ts'
+import { isTrue } from './request-info.ts'
+import type { RequestInfo } from './request-info.ts'
+import { inSelection, parseSelection } from './selector.ts'
+import type { Selection } from './selector.ts'
+import { badRequest, expired, StatusError, tooLargeResourceVersion } from './status.ts'
+
+/** A client that lets this much pile up is cut off; it resumes from the last revision that it has seen. */
+const pendingBytesMax = 16 * 1024 * 1024
+const bookmarkIntervalMs = 60_000
+const freshnessTimeoutMs = 3000
+/** A watch without timeoutSeconds ends between this and twice this time, as kube-apiserver's --min-request-timeout. */
+const minTimeoutMs = 1_800_000
+
+export interface WatchEnvironment {
+  readonly cache: WatchCache
+  readonly clock: Clock
+  readonly random: Random
+}
+
+/** The open watches of a server: they share the bookmark timer, and end together with it. */
+export class Watches {
+  readonly #environment: WatchEnvironment
+  readonly #open = new Set<Watch>()
+  readonly #timer: { current: Timer }
+
+  constructor(environment: WatchEnvironment) {
+    this.#environment = environment
+    this.#timer = { current: this.#scheduleBookmarks() }
+  }
+
+  get size(): number {
+    return this.#open.size
+  }
+
+  async open(descriptor: ResourceDescriptor, info: RequestInfo, request: HttpRequest, upToDate: () => Promise<void>): Promise<Reply> {
+    const { query } = request
+    const { cache, clock } = this.#environment
+    const representation = new Representation(descriptor, negotiate(request.headers['accept']?.replaceAll(';stream=watch', '')), query, () => clock.now())
+    if (representation.format.encoding === 'yaml') throw badRequest('a watch is served as JSON')
+    const selection = parseSelection(descriptor, query, info.namespace, info.name)
+    const revision = parseRevision(query.get('resourceVersion'))
+    const initialEvents = checkInitialEvents(query)
+    if (revision === undefined) await upToDate()
+    const watch = new Watch(this.#environment, cache.of(descriptor), selection, representation, {
+      bookmarks: isTrue(query.get('allowWatchBookmarks')),
+      initialEvents,
+      revision: revision ?? 0,
+      timeoutMs: timeoutOf(query, this.#environment.random),
+    })
+    return {
+      status: 200,
+      headers: { 'content-type': 'application/json', 'cache-control': 'no-cache, private' },
+      body: (sink) => {
+        this.#open.add(watch)
+        watch.start(sink, request.signal, () => void this.#open.delete(watch))
+      },
+    }
+  }
+
+  close(): void {
+    this.#timer.current.cancel()
+    for (const watch of this.#open) watch.end()
+  }
+
+  #scheduleBookmarks(): Timer {
+    return this.#environment.clock.setTimeout(() => {
+      for (const watch of this.#open) watch.bookmark()
+      this.#timer.current = this.#scheduleBookmarks()
+    }, bookmarkIntervalMs)
+  }
+}
+
+interface WatchSettings {
+  readonly bookmarks: boolean
+  /** undefined: as the resourceVersion says. */
+  readonly initialEvents: boolean | undefined
+  /** 0: from whatever is now. */
+  readonly revision: number
+  readonly timeoutMs: number
+}
+
+class Watch {
+  readonly #environment: WatchEnvironment
+  readonly #cache: ResourceCache
+  readonly #selection: Selection
+  readonly #matches: (entry: Entry) => boolean
+  readonly #representation: Representation
+  readonly #settings: WatchSettings
+  #sink: Sink | undefined
+  #started = false
+  #release: (() => void)[] = []
+
+  constructor(environment: WatchEnvironment, cache: ResourceCache, selection: Selection, representation: Representation, settings: WatchSettings) {
+    this.#environment = environment
+    this.#cache = cache
+    this.#selection = selection
+    this.#matches = inSelection(selection)
+    this.#representation = representation
+    this.#settings = settings
+  }
+
+  start(sink: Sink, signal: AbortSignal, onEnd: () => void): void {
+    this.#sink = sink
+    const timer = this.#environment.clock.setTimeout(() => this.end(), this.#settings.timeoutMs)
+    const abort = (): void => this.end()
+    signal.addEventListener('abort', abort)
+    this.#release.push(onEnd, () => timer.cancel(), () => signal.removeEventListener('abort', abort))
+    if (signal.aborted) return this.end()
+    const arrival = this.#environment.cache.reached(this.#settings.revision)
+    if (arrival === undefined) return this.#begin()
+    const late = this.#environment.clock.setTimeout(() => this.#fail(tooLargeResourceVersion(this.#settings.revision, this.#environment.cache.revision)), freshnessTimeoutMs)
+    this.#release.push(() => late.cancel())
+    void arrival.then(() => {
+      late.cancel()
+      this.#begin()
+    })
+  }
+
+  /** Tells the client how far it is, so that it can resume from there although nothing that it wants happened. */
+  bookmark(): void {
+    if (!this.#settings.bookmarks || !this.#started) return
+    this.#write('BOOKMARK', this.#representation.bookmark(this.#environment.cache.revision))
+  }
+
+  end(): void {
+    const sink = this.#sink
+    if (sink === undefined) return
+    this.#sink = undefined
+    for (const release of this.#release) release()
+    this.#release = []
+    sink.end()
+  }
+
+  /** One turn of the loop from the past to the live changes: nothing falls between. */
+  #begin(): void {
+    if (this.#sink === undefined) return
+    const { revision, initialEvents } = this.#settings
+    if (initialEvents ?? revision === 0) this.#writeState()
+    else if (!this.#writeChanges(revision)) return
+    if (initialEvents === true) this.#writeInitialEnd()
+    this.#started = true
+    this.#release.push(this.#cache.listen((change) => this.#show(change)))
+  }
+
+  #writeState(): void {
+    for (const entry of selected(this.#cache, this.#selection)) this.#write('ADDED', this.#representation.encode(entry))
+  }
+
+  #writeChanges(after: number): boolean {
+    if (after === 0) return true
+    const changes = this.#cache.changesAfter(after)
+    if (changes === undefined) {
+      this.#fail(expired(`too old resource version: ${after} (${this.#cache.windowStart})`))
+      return false
+    }
+    for (const change of changes) this.#show(change)
+    return true
+  }
+
+  #writeInitialEnd(): void {
+    this.#write('BOOKMARK', this.#representation.bookmark(this.#environment.cache.revision, { 'k8s.io/initial-events-end': 'true' }))
+  }
+
+  #show(change: CacheChange): void {
+    const sink = this.#sink
+    if (sink === undefined) return
+    const event = change.eventFor(this.#matches)
+    if (event === undefined) return
+    sink.write(change.line(this.#representation.key, event.type, () => line(event.type, this.#representation.encode(event.entry))))
+    if (sink.pendingBytes > pendingBytesMax) this.end()
+  }
+
+  #write(type: string, object: Buffer): void {
+    this.#sink?.write(line(type, object))
+  }
+
+  #fail(error: StatusError): void {
+    this.#write('ERROR', Buffer.from(JSON.stringify(error.toStatus())))
+    this.end()
+  }
+}
+
+function line(type: string, object: Buffer): Buffer {
+  return Buffer.concat([Buffer.from(`{"type":"${type}","object":`), object, Buffer.from('}\n')])
+}
+
+function checkInitialEvents(query: URLSearchParams): boolean | undefined {
+  const text = query.get('sendInitialEvents')
+  const match = query.get('resourceVersionMatch') ?? ''
+  if (text === null || text === '') {
+    if (match !== '') throw badRequest('resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided')
+    return undefined
+  }
+  if (match !== 'NotOlderThan') throw badRequest('resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan')
+  if (isTrue(text) && !isTrue(query.get('allowWatchBookmarks'))) throw badRequest('sendInitialEvents: Forbidden: sendInitialEvents requires setting allowWatchBookmarks to true')
+  return isTrue(text)
+}
+
+function timeoutOf(query: URLSearchParams, random: Random): number {
+  const seconds = Number(query.get('timeoutSeconds') ?? '0')
+  if (!Number.isFinite(seconds) || seconds < 0) throw badRequest(`timeoutSeconds: Invalid value: "${query.get('timeoutSeconds') ?? ''}"`)
+  return seconds > 0 ? Math.min(seconds * 1000, 86_400_000) : minTimeoutMs * (1 + random())
+}

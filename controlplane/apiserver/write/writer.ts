@@ -1,0 +1,242 @@
+// Every change of an object goes through here: defaults, preparation, admission, validation, reservation, store.
+import { randomUUID } from 'node:crypto'
+import type { Clock, Random } from '../../../api/clock.ts'
+import { isStoreError } from '../../store/index.ts'
+import type { Store } from '../../store/index.ts'
+import type { Admission } from '../admission/index.ts'
+import { Entry } from '../cache/index.ts'
+import type { WatchCache } from '../cache/index.ts'
+import { encodeStored } from '../codec.ts'
+import type { DeleteOptions, FieldError, Reservation, ResourceDescriptor, UserInfo, WriteContext } from '../descriptor.ts'
+import { cloneJson, equalJson } from '../object.ts'
+import type { ApiObject } from '../object.ts'
+import { hasSubresource, storeKey } from '../registry.ts'
+import { alreadyExists, badRequest, conflict, invalid, notFound, StatusError } from '../status.ts'
+import { checkPreconditions, countGeneration, isReleased, planDeletion, prepareCreate, prepareUpdate } from './lifecycle.ts'
+import { generateName, validateMetadata } from './names.ts'
+
+/** How often an unconditional update or a patch is tried again when others write the same object. */
+const attemptsMax = 20
+
+export interface WriteOptions {
+  readonly user: UserInfo
+  readonly dryRun?: boolean
+  /** Receives what becomes Warning headers. */
+  readonly warn?: (warning: string) => void
+}
+
+export interface Target {
+  readonly descriptor: ResourceDescriptor
+  readonly namespace: string
+  readonly name: string
+}
+
+/** How an update reads: which part of the object it writes, and what it makes of the current state. */
+export interface Change {
+  readonly part: 'main' | 'status' | 'other'
+  /** Receives a copy of the current object; returns the wanted one. A resourceVersion in it that is not current is a conflict. */
+  readonly make: (current: ApiObject) => ApiObject | Promise<ApiObject>
+}
+
+export interface Deletion {
+  readonly entry: Entry
+  readonly now: boolean
+}
+
+export class Writer {
+  readonly #store: Store
+  readonly #cache: WatchCache
+  readonly #admission: Admission
+  readonly #clock: Clock
+  readonly #random: Random
+
+  constructor(store: Store, cache: WatchCache, admission: Admission, clock: Clock, random: Random) {
+    this.#store = store
+    this.#cache = cache
+    this.#admission = admission
+    this.#clock = clock
+    this.#random = random
+  }
+
+  context({ user, dryRun = false }: WriteOptions): WriteContext {
+    return {
+      user,
+      now: this.#clock.now(),
+      random: this.#random,
+      dryRun,
+      lookup: (resource, namespace, name) => this.#cache.named(resource)?.get(namespace ?? '', name)?.object,
+      list: (resource, namespace) => (this.#cache.named(resource)?.list(namespace) ?? []).map((entry) => entry.object),
+    }
+  }
+
+  async create(descriptor: ResourceDescriptor, namespace: string, object: ApiObject, options: WriteOptions): Promise<Entry> {
+    const { metadata } = object
+    if (metadata.resourceVersion !== undefined && metadata.resourceVersion !== '') throw badRequest('resourceVersion should not be set on objects to be created')
+    fillNamespace(descriptor, object, namespace)
+    const prefix = metadata.name === undefined || metadata.name === '' ? metadata.generateName : undefined
+    for (let attempt = 1; ; attempt++) {
+      const candidate = prefix === undefined ? object : cloneJson(object)
+      if (prefix !== undefined) candidate.metadata.name = generateName(prefix, this.#random)
+      try {
+        return await this.#createNamed(descriptor, namespace, candidate, options)
+      } catch (error) {
+        if (prefix === undefined || attempt === 8 || !(error instanceof StatusError) || error.reason !== 'AlreadyExists') throw error
+      }
+    }
+  }
+
+  async update({ descriptor, namespace, name }: Target, change: Change, options: WriteOptions): Promise<Entry> {
+    for (let attempt = 1; ; attempt++) {
+      const current = await this.#current(descriptor, namespace, name)
+      const object = await change.make(cloneJson(current.object))
+      const { resourceVersion = '' } = object.metadata
+      const conditional = resourceVersion !== '' && resourceVersion !== '0'
+      if (conditional && resourceVersion !== String(current.revision)) throw conflict(descriptor, name)
+      try {
+        return await this.#replace(descriptor, current, object, change.part, options)
+      } catch (error) {
+        if (!isStoreError(error, 'conflict', 'not-found')) throw error
+        // Tried again on the newer state. A revision that the client itself named no longer fits it, and is a conflict then.
+        if (attempt === attemptsMax) throw conflict(descriptor, name)
+      }
+    }
+  }
+
+  async delete({ descriptor, namespace, name }: Target, deleteOptions: DeleteOptions, options: WriteOptions): Promise<Deletion> {
+    for (let attempt = 1; ; attempt++) {
+      const current = await this.#current(descriptor, namespace, name)
+      const refusal = checkPreconditions(descriptor, current.object, deleteOptions.preconditions)
+      if (refusal !== undefined) throw refusal
+      const context = this.context(options)
+      this.#admission.checkDelete(descriptor, current.object, context)
+      const plan = planDeletion(descriptor, cloneJson(current.object), deleteOptions, context)
+      try {
+        if (plan.now) return { entry: await this.#remove(descriptor, current, options), now: true }
+        if (plan.object === undefined) return { entry: current, now: false }
+        return { entry: await this.#put(descriptor, current, plan.object, options), now: false }
+      } catch (error) {
+        if (!isStoreError(error, 'conflict', 'not-found')) throw error
+        if (attempt === attemptsMax) throw conflict(descriptor, name)
+      }
+    }
+  }
+
+  async #createNamed(descriptor: ResourceDescriptor, namespace: string, object: ApiObject, options: WriteOptions): Promise<Entry> {
+    const { strategy } = descriptor
+    const context = this.context(options)
+    prepareCreate(descriptor, object, randomUUID(), context)
+    strategy?.applyDefaults?.(object)
+    strategy?.prepareForCreate?.(object, context)
+    this.#admission.admitCreate(descriptor, object, context)
+    const name = object.metadata.name ?? ''
+    check(descriptor, object, [...validateMetadata(descriptor, object), ...(strategy?.validate?.(object, context) ?? [])])
+    for (const warning of strategy?.warnings?.(object) ?? []) options.warn?.(warning)
+    // Told before anything is allocated for it.
+    if (this.#cache.of(descriptor).get(namespace, name) !== undefined) throw alreadyExists(descriptor, name)
+    return this.#reserved(strategy?.reserve?.(object, undefined, context), context.dryRun, async () => {
+      const stored = encodeStored(descriptor, object)
+      const cache = this.#cache.of(descriptor)
+      if (context.dryRun) return Entry.fromStored(cache.head, namespace, name, 0, stored)
+      try {
+        const revision = await this.#store.create(storeKey(descriptor, namespace, name), stored)
+        await this.#cache.reached(revision)
+        return Entry.fromStored(cache.head, namespace, name, revision, stored)
+      } catch (error) {
+        throw isStoreError(error, 'exists') ? alreadyExists(descriptor, name) : error
+      }
+    })
+  }
+
+  async #replace(descriptor: ResourceDescriptor, current: Entry, wanted: ApiObject, part: Change['part'], options: WriteOptions): Promise<Entry> {
+    const { strategy } = descriptor
+    const context = this.context(options)
+    const old = current.object
+    const object = part === 'status' ? onlyStatus(wanted, old) : part === 'main' && hasSubresource(descriptor, 'status') ? withoutStatus(wanted, old) : wanted
+    const refusal = prepareUpdate(descriptor, object, old)
+    if (refusal !== undefined) throw refusal
+    let errors: FieldError[]
+    if (part === 'status') {
+      strategy?.applyDefaults?.(object)
+      strategy?.prepareForStatusUpdate?.(object, old, context)
+      errors = strategy?.validateStatusUpdate?.(object, old, context) ?? []
+    } else {
+      strategy?.applyDefaults?.(object)
+      strategy?.prepareForUpdate?.(object, old, context)
+      countGeneration(descriptor, object, old)
+      this.#admission.admitUpdate(descriptor, object, old, context)
+      // A subresource such as binding changes what an ordinary update may not.
+      const update = part === 'main' ? (strategy?.validateUpdate?.(object, old, context) ?? []) : []
+      errors = [...(strategy?.validate?.(object, context) ?? []), ...update]
+      for (const warning of strategy?.warnings?.(object) ?? []) options.warn?.(warning)
+    }
+    check(descriptor, object, [...validateMetadata(descriptor, object), ...errors])
+    if (isReleased(object)) return this.#remove(descriptor, current, options)
+    const unchanged = equalJson({ ...object, metadata: { ...object.metadata, resourceVersion: old.metadata.resourceVersion } }, old)
+    if (unchanged) return current
+    const reservation = part === 'status' ? undefined : strategy?.reserve?.(object, old, context)
+    return this.#reserved(reservation, context.dryRun, () => this.#put(descriptor, current, object, options))
+  }
+
+  /** Runs a write between reservation and commit; whatever fails gives back what was reserved. */
+  async #reserved(reservation: Reservation | undefined, dryRun: boolean, write: () => Promise<Entry>): Promise<Entry> {
+    try {
+      const entry = await write()
+      if (dryRun) reservation?.rollback()
+      else reservation?.commit()
+      return entry
+    } catch (error) {
+      reservation?.rollback()
+      throw error
+    }
+  }
+
+  async #put(descriptor: ResourceDescriptor, current: Entry, object: ApiObject, options: WriteOptions): Promise<Entry> {
+    const { namespace, name } = current
+    const { head } = this.#cache.of(descriptor)
+    const stored = encodeStored(descriptor, object)
+    if (options.dryRun === true) return Entry.fromStored(head, namespace, name, current.revision, stored)
+    const revision = await this.#store.update(storeKey(descriptor, namespace, name), stored, current.revision)
+    await this.#cache.reached(revision)
+    return Entry.fromStored(head, namespace, name, revision, stored)
+  }
+
+  async #remove(descriptor: ResourceDescriptor, current: Entry, options: WriteOptions): Promise<Entry> {
+    if (options.dryRun === true) return current
+    const revision = await this.#store.delete(storeKey(descriptor, current.namespace, current.name), current.revision)
+    await this.#cache.reached(revision)
+    descriptor.strategy?.release?.(current.object)
+    return current.at(revision)
+  }
+
+  /** The newest state; with several servers on one store, as of now and not of our cache's last word. */
+  async #current(descriptor: ResourceDescriptor, namespace: string, name: string): Promise<Entry> {
+    await this.#cache.reached(await this.#store.currentRevision())
+    const entry = this.#cache.of(descriptor).get(namespace, name)
+    if (entry === undefined) throw notFound(descriptor, name)
+    return entry
+  }
+}
+
+function fillNamespace(descriptor: ResourceDescriptor, object: ApiObject, namespace: string): void {
+  const { metadata } = object
+  if (!descriptor.namespaced) return
+  if (metadata.namespace !== undefined && metadata.namespace !== '' && metadata.namespace !== namespace) {
+    throw badRequest(`the namespace of the provided object does not match the namespace sent on the request`)
+  }
+  metadata.namespace = namespace
+}
+
+function check(descriptor: ResourceDescriptor, object: ApiObject, errors: readonly FieldError[]): void {
+  if (errors.length > 0) throw invalid(descriptor, object.metadata.name ?? object.metadata.generateName ?? '', errors)
+}
+
+function withoutStatus(wanted: ApiObject, old: ApiObject): ApiObject {
+  const { status: _status, ...rest } = wanted
+  return (old['status'] === undefined ? rest : { ...rest, status: cloneJson(old['status']) }) as ApiObject
+}
+
+/** Of a status update, only the status and the metadata count. */
+function onlyStatus(wanted: ApiObject, old: ApiObject): ApiObject {
+  const { status: _status, ...rest } = cloneJson(old)
+  return { ...rest, metadata: wanted.metadata, ...(wanted['status'] === undefined ? {} : { status: wanted['status'] }) } as ApiObject
+}
