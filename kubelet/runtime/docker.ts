@@ -27,6 +27,7 @@ const eventKinds: Readonly<Record<string, RuntimeEvent['kind']>> = {
 }
 
 class DockerRuntime implements ContainerRuntime {
+  readonly name = 'docker'
   readonly networkedBy = 'kubelet'
   readonly #docker: Docker
   readonly #socketPath: string

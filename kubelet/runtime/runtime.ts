@@ -181,6 +181,8 @@ export interface RuntimeVersion {
 
 /** An engine. Every method rejects with an error that says what could not be done, to what, and why. */
 export interface ContainerRuntime {
+  /** The scheme of container ids in pod statuses: `docker`, `containerd`. */
+  readonly name: string
   /** Who runs the CNI plugins: the kubelet (Docker) or the engine itself (CRI). */
   readonly networkedBy: 'kubelet' | 'runtime'
 
