@@ -438,25 +438,6 @@ export interface ServiceAccount extends KubeObject {
   automountServiceAccountToken?: boolean
 }
 
-export interface Event extends KubeObject {
-  involvedObject: ObjectReference
-  reason?: string
-  message?: string
-  source?: { component?: string; host?: string }
-  firstTimestamp?: string | null
-  lastTimestamp?: string | null
-  eventTime?: string | null
-  count?: number
-  type?: 'Normal' | 'Warning'
-  action?: string
-  reportingComponent?: string
-  reportingInstance?: string
-}
-
-export interface Binding extends KubeObject {
-  target: ObjectReference
-}
-
 export interface ReplicationController extends KubeObject {
   spec: { replicas?: number; selector?: Record<string, string>; template?: PodTemplateSpec; minReadySeconds?: number }
   status?: { replicas?: number; readyReplicas?: number; availableReplicas?: number; observedGeneration?: number }
