@@ -449,12 +449,3 @@ export interface PersistentVolume extends KubeObject {
 }
 
 export type PersistentVolumeClaim = PersistentVolume
-
-export interface LimitRange extends KubeObject {
-  spec: { limits: { type: string; max?: Resources; min?: Resources; default?: Resources; defaultRequest?: Resources }[] }
-}
-
-export interface ResourceQuota extends KubeObject {
-  spec: { hard?: Resources; scopes?: string[] }
-  status?: { hard?: Resources; used?: Resources }
-}
