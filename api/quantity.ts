@@ -1,10 +1,8 @@
 /** Kubernetes quantities (apimachinery resource.Quantity): `250m`, `1.5`, `64Mi`, `2e3`. */
 import type { Quantity, Resources } from './types.ts'
 
-const factors: Readonly<Record<string, number>> = {
-  n: 1e-9, u: 1e-6, m: 1e-3, '': 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12, P: 1e15, E: 1e18,
-  Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30, Ti: 2 ** 40, Pi: 2 ** 50, Ei: 2 ** 60,
-}
+const exponents: Readonly<Record<string, number>> = { n: -9, u: -6, m: -3, k: 3, M: 6, G: 9, T: 12, P: 15, E: 18 }
+const factors: Readonly<Record<string, number>> = { Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30, Ti: 2 ** 40, Pi: 2 ** 50, Ei: 2 ** 60 }
 const shape = /^([+-]?(?:\d+\.?\d*|\.\d+))(?:([numkMGTPE]|[KMGTPE]i)|[eE]([+-]?\d{1,3}))?$/
 
 /** The number that a quantity stands for: cores for CPU, bytes for memory. Throws when it is no quantity. */
@@ -12,7 +10,9 @@ export function parseQuantity(quantity: Quantity): number {
   const match = shape.exec(String(quantity))
   if (match === null) throw new Error(`Cannot read quantity ${JSON.stringify(quantity)}: it is not a number with an optional suffix such as m, Ki, Mi, k or M`)
   const [, digits = '0', suffix = '', exponent] = match
-  return exponent === undefined ? Number(digits) * (factors[suffix] ?? 1) : Number(`${digits}e${exponent}`)
+  const factor = factors[suffix]
+  // Decimal suffixes as exponents: 100n is the number nearest to it, not a product that misses it.
+  return factor === undefined ? Number(`${digits}e${exponent ?? exponents[suffix] ?? 0}`) : Number(digits) * factor
 }
 
 export function isQuantity(value: unknown): value is Quantity {
