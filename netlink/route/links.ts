@@ -67,9 +67,12 @@ interface LinkBasics {
   readonly netns?: Netns | undefined
 }
 
+/** The other end of a veth. It cannot be made up at once: the kernel refuses, as the pair is not joined yet. */
+export type VethPeer = Omit<LinkBasics, 'up'>
+
 /** A link to be made. */
 export type LinkSpec = LinkBasics & { readonly master?: number | undefined } & (
-  | { readonly kind: 'veth'; readonly peer: LinkBasics }
+  | { readonly kind: 'veth'; readonly peer: VethPeer }
   | { readonly kind: 'vxlan'; readonly vxlan: VxlanSpec }
   | { readonly kind: 'bridge'; readonly bridge?: Encodable<typeof bridgeData> | undefined }
   | { readonly kind: 'dummy' }
