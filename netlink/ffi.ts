@@ -215,8 +215,14 @@ export interface Watch {
  * process's loop: no thread of the pool waits.
  */
 export function watchReadable(fd: number, onReadable: () => void): Watch {
-  const handle = koffi.node.poll(fd, { readable: true }, () => onReadable())
   let open = true
+  const handle = koffi.node.poll(fd, { readable: true }, onEvent)
+  // libuv stops watching a socket that has an error pending, such as a netlink socket that overran: reading takes the
+  // error away, and the watch is set up again
+  function onEvent(status: unknown): void {
+    onReadable()
+    if (open && status !== 0) handle.start({ readable: true }, onEvent)
+  }
   return {
     close() {
       if (!open) return

@@ -9,8 +9,13 @@ import { CLONE_NEWNET, MNT_DETACH, MS_BIND, close, mount, openFile, setNamespace
 /** The calling thread's; `/proc/self` would be the main thread's. */
 const own = '/proc/thread-self/ns/net'
 
+/** What messages need of a namespace: a real one, or one of the fake kernel's. */
+export interface NetnsHandle {
+  readonly descriptor: number
+}
+
 /** A handle on a network namespace: keeps it alive until closed. */
-export class Netns {
+export class Netns implements NetnsHandle {
   readonly #fd: number
   #open = true
 

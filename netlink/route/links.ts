@@ -3,7 +3,7 @@
  */
 import { LayoutError, NetlinkError, errnoNumber, isNotFound } from '../errors.ts'
 import type { Decoded, Encodable } from '../layout.ts'
-import type { Netns } from '../netns.ts'
+import type { NetnsHandle } from '../netns.ts'
 import { NLM_F_CREATE, NLM_F_EXCL } from '../socket.ts'
 import {
   IFF_LOOPBACK, IFF_LOWER_UP, IFF_UP, RTM_DELLINK, RTM_DELLINKPROP, RTM_GETLINK, RTM_NEWLINK, RTM_NEWLINKPROP,
@@ -64,7 +64,7 @@ interface LinkBasics {
   readonly index?: number | undefined
   readonly txQueueLength?: number | undefined
   /** the namespace to make it in, if not the socket's */
-  readonly netns?: Netns | undefined
+  readonly netns?: NetnsHandle | undefined
 }
 
 /** The other end of a veth. It cannot be made up at once: the kernel refuses, as the pair is not joined yet. */
@@ -97,7 +97,7 @@ export interface LinkChange {
   readonly mac?: string | undefined
   readonly master?: number | undefined
   readonly txQueueLength?: number | undefined
-  readonly netns?: Netns | { readonly pid: number } | undefined
+  readonly netns?: NetnsHandle | { readonly pid: number } | undefined
 }
 
 /** IFNAMSIZ less the terminator (include/uapi/linux/if.h). */

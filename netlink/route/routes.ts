@@ -4,6 +4,8 @@
 import { parsePrefix } from '../addresses.ts'
 import { AF_INET, AF_INET6 } from '../ffi.ts'
 import type { Encodable } from '../layout.ts'
+import { isNotFound } from '../errors.ts'
+import type { Message } from '../socket.ts'
 import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from '../socket.ts'
 import {
   RTM_DELROUTE, RTM_F_CLONED, RTM_GETROUTE, RTM_NEWROUTE, RTNH_F_ONLINK, RTPROT_STATIC, RT_SCOPE_HOST, RT_SCOPE_LINK,
@@ -92,10 +94,19 @@ export class Routes {
       header: { family, protocol: filter.protocol, type: filter.type === undefined ? 0 : routeTypes.indexOf(filter.type) },
       attributes: { outputLink: filter.link, table: filter.table },
     })
-    return this.#transport
-      .dump(RTM_GETROUTE, 0, payload, { operation: 'list', object: 'routes' })
+    return this.#dump(payload)
       .map(({ payload }) => readRoute(routeMessage.decode(payload)))
       .filter((route) => (route.flags & RTM_F_CLONED) === 0 && matches(route, filter))
+  }
+
+  /** A table that nothing was ever put into does not exist, and so is empty. */
+  #dump(payload: Uint8Array): readonly Message[] {
+    try {
+      return this.#transport.dump(RTM_GETROUTE, 0, payload, { operation: 'list', object: 'routes' })
+    } catch (error) {
+      if (isNotFound(error)) return []
+      throw error
+    }
   }
 
   /** EEXIST if there is one to that destination with that metric in that table already. */
