@@ -1,0 +1,10 @@
+/** The DNS wire format. */
+export * from './address.ts'
+export * from './constants.ts'
+export * from './decode.ts'
+export * from './encode.ts'
+export * from './error.ts'
+export type * from './layouts.ts'
+export * from './message.ts'
+export * from './name.ts'
+export * from './records.ts'
