@@ -29,7 +29,6 @@ const c = {
 }
 
 // include/linux/socket.h, bits/socket_type.h
-export const AF_UNSPEC = 0
 export const AF_INET = 2
 export const AF_INET6 = 10
 export const AF_BRIDGE = 7
@@ -50,9 +49,6 @@ export const SO_RCVBUFFORCE = 33
 export const CLONE_NEWNET = 0x40000000
 // include/uapi/linux/mount.h
 export const MS_BIND = 4096
-export const MS_REC = 16384
-export const MS_PRIVATE = 1 << 18
-export const MS_SHARED = 1 << 20
 export const MNT_DETACH = 2
 
 const O_RDONLY = 0

@@ -324,7 +324,7 @@ function frameMessages(messages: readonly OutgoingMessage[], firstSequence: numb
 }
 
 /** Cuts a datagram into messages; the payloads share its memory. */
-export function splitMessages(data: Buffer): readonly Frame[] {
+function splitMessages(data: Buffer): readonly Frame[] {
   const frames: Frame[] = []
   let offset = 0
   while (data.length - offset >= HEADER_BYTES) {

@@ -94,13 +94,12 @@ export const bridgeData = attributes({
 
 export const IFA_F_NODAD = 0x02
 export const IFA_F_DADFAILED = 0x08
-export const IFA_F_DEPRECATED = 0x20
 export const IFA_F_TENTATIVE = 0x40
 export const IFA_F_PERMANENT = 0x80
 export const IFA_F_NOPREFIXROUTE = 0x200
 
-export const ifaddrmsg = struct({ family: u8, prefixLength: u8, flags: u8, scope: u8, index: u32 })
-export const addressAttributes = attributes({
+const ifaddrmsg = struct({ family: u8, prefixLength: u8, flags: u8, scope: u8, index: u32 })
+const addressAttributes = attributes({
   local: [2, address],
   address: [1, address],
   label: [3, cstring],
@@ -120,29 +119,25 @@ export const RT_TABLE_UNSPEC = 0
 export const RT_TABLE_COMPAT = 252
 export const RT_TABLE_MAIN = 254
 export const RT_TABLE_LOCAL = 255
-export const RTPROT_UNSPEC = 0
 export const RTPROT_KERNEL = 2
-export const RTPROT_BOOT = 3
 export const RTPROT_STATIC = 4
 export const RT_SCOPE_UNIVERSE = 0
-export const RT_SCOPE_SITE = 200
 export const RT_SCOPE_LINK = 253
 export const RT_SCOPE_HOST = 254
 export const RT_SCOPE_NOWHERE = 255
 export const RTNH_F_ONLINK = 4
 export const RTM_F_CLONED = 0x200
-export const RTM_F_FIB_MATCH = 0x2000
 
 /** RTN_*: the position is the number. */
 export const routeTypes = ['unspecified', 'unicast', 'local', 'broadcast', 'anycast', 'multicast', 'blackhole', 'unreachable', 'prohibit', 'throw', 'nat'] as const
 export type RouteType = (typeof routeTypes)[number]
 
-export const rtmsg = struct({
+const rtmsg = struct({
   family: u8, destinationLength: u8, sourceLength: u8, tos: u8,
   table: u8, protocol: u8, scope: u8, type: u8,
   flags: u32,
 })
-export const routeMetrics = attributes({ mtu: [2, u32], window: [3, u32], rtt: [4, u32], advmss: [8, u32], hoplimit: [10, u32] })
+const routeMetrics = attributes({ mtu: [2, u32], window: [3, u32], rtt: [4, u32], advmss: [8, u32], hoplimit: [10, u32] })
 
 export const nextHopAttributes = attributes({ gateway: [5, address] })
 
@@ -183,10 +178,9 @@ export const NTF_SELF = 0x02
 export const NTF_MASTER = 0x04
 export const NTF_PROXY = 0x08
 export const NTF_EXT_LEARNED = 0x10
-export const NTF_ROUTER = 0x80
 
-export const ndmsg = struct({ family: u8, pad1: u8, pad2: u16, index: i32, state: u16, flags: u8, type: u8 })
-export const neighbourAttributes = attributes({
+const ndmsg = struct({ family: u8, pad1: u8, pad2: u16, index: i32, state: u16, flags: u8, type: u8 })
+const neighbourAttributes = attributes({
   destination: [1, address],
   mac: [2, mac],
   cacheInfo: [3, bytes],
@@ -209,12 +203,12 @@ export const FR_ACT_UNREACHABLE = 7
 export const FR_ACT_PROHIBIT = 8
 export const FIB_RULE_INVERT = 2
 
-export const ruleHeader = struct({
+const ruleHeader = struct({
   family: u8, destinationLength: u8, sourceLength: u8, tos: u8,
   table: u8, reserved1: u8, reserved2: u8, action: u8,
   flags: u32,
 })
-export const ruleAttributes = attributes({
+const ruleAttributes = attributes({
   to: [1, address],
   from: [2, address],
   inputLink: [3, cstring],

@@ -153,7 +153,7 @@ export class Routes {
 }
 
 /** `10.42.1.0/24 via 10.42.1.0 on link 7`, for messages. */
-export function describeRoute(spec: RouteSpec): string {
+function describeRoute(spec: RouteSpec): string {
   const type = spec.type === undefined || spec.type === 'unicast' ? '' : `${spec.type} `
   const via = spec.gateway === undefined ? '' : ` via ${spec.gateway}`
   const on = spec.link === undefined ? '' : ` on link ${spec.link}`

@@ -21,7 +21,7 @@ export class Refusal extends Error {
 }
 
 /** Whether an address lies in a prefix. */
-export function covers(prefix: string, length: number, address: string): boolean {
+function covers(prefix: string, length: number, address: string): boolean {
   const [a, b] = [parseAddress(prefix), parseAddress(address)]
   if (a.length !== b.length) return false
   for (let bit = 0; bit < length; bit += 8) {
