@@ -1,0 +1,12 @@
+/** What the command line uses of the CNI part. Container engines and the kubelet execute the plugins instead. */
+export { installCni } from './executable/install.ts'
+export type { InstallOptions } from './executable/install.ts'
+export { startCniService } from './executable/service.ts'
+export type { CniServiceOptions } from './executable/service.ts'
+export { writeNetworkConfig } from './network-config.ts'
+export type { NetworkConfigOptions } from './network-config.ts'
+export { startOverlay } from './overlay/index.ts'
+export type { Overlay, OverlayOptions } from './overlay/index.ts'
+export { cniStatus, formatCniStatus } from './status.ts'
+export type { CniStatus, CniStatusOptions } from './status.ts'
+export { defaultBinDir, defaultConfDir, defaultDataDir, defaultSocketPath } from './paths.ts'
