@@ -1,0 +1,104 @@
+import { randomInt } from 'node:crypto'
+import { createSocket } from 'node:dgram'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import t from 'tap'
+import { FakeClock, systemClock } from '../../api/clock.ts'
+import { silentLogger } from '../../api/log.ts'
+import type { Query, Reply } from '../answers/handler.ts'
+import { RCODE, TYPE, addressRecord, decodeMessage, encodeMessage, message } from '../wire/index.ts'
+import type { Message } from '../wire/index.ts'
+import { exchange } from './exchange.ts'
+import type { Exchange } from './exchange.ts'
+import { Forwarder } from './forwarder.ts'
+import { parseResolvConf, parseUpstream } from './resolv-conf.ts'
+
+const query = (name: string): Query => ({ question: { name, type: TYPE.A, class: 1 }, name, type: TYPE.A, recursionDesired: true, checkingDisabled: false, dnssecOk: false, transport: 'udp' })
+const answer = (name: string, ttl = 60, rcode: number = RCODE.NOERROR): Message => message({ response: true, rcode, answers: rcode === RCODE.NOERROR ? [addressRecord(name, ttl, Uint8Array.of(192, 0, 2, 1))] : [] })
+const upstreams = [1, 2].map((n) => ({ address: `192.0.2.${n}`, port: 53 }))
+
+function forwarder(clock: FakeClock, ask: (server: string, name: string) => Promise<Message>, servers = upstreams): { handler: Forwarder; asked: string[] } {
+  const asked: string[] = []
+  const scripted: Exchange = ({ address }, { name }) => {
+    asked.push(address)
+    return ask(address, name)
+  }
+  return { asked, handler: new Forwarder({ upstreams: servers, exchange: scripted, clock, randomInt: () => 0, log: silentLogger }) }
+}
+
+t.test('equal questions share one exchange, and the answer is kept for its TTL', async (t) => {
+  const clock = new FakeClock()
+  const { handler, asked } = forwarder(clock, async (_server, name) => answer(name))
+  const [one, two] = await Promise.all([handler.handle(query('a.test.')), handler.handle(query('a.test.'))])
+  t.same(one, two)
+  t.equal(asked.length, 1)
+  await clock.advance(10_000)
+  t.equal((handler.handle(query('a.test.')) as Reply).answers[0]?.ttl, 50)
+  await clock.advance(51_000)
+  await handler.handle(query('a.test.'))
+  t.equal(asked.length, 2)
+})
+
+t.test('a server that is late is overtaken, and one that fails is asked last', async (t) => {
+  const clock = new FakeClock()
+  const { handler, asked } = forwarder(clock, (server, name) => (server === '192.0.2.1' ? new Promise(() => undefined) : Promise.resolve(answer(name))))
+  const late = handler.handle(query('a.test.'))
+  await clock.advance(400)
+  t.equal((await late as Reply).answers.length, 1)
+  t.same(asked, ['192.0.2.1', '192.0.2.2'])
+  const failing = forwarder(clock, async (server, name) => {
+    if (server === '192.0.2.1') throw new Error('refused')
+    return answer(name)
+  })
+  await failing.handler.handle(query('a.test.'))
+  await failing.handler.handle(query('b.test.'))
+  t.same(failing.asked, ['192.0.2.1', '192.0.2.2', '192.0.2.2'])
+})
+
+t.test('SERVFAIL of one is not the last word, and failures are not kept', async (t) => {
+  const clock = new FakeClock()
+  const { handler, asked } = forwarder(clock, async (_server, name) => answer(name, 60, RCODE.SERVFAIL))
+  t.equal((await handler.handle(query('a.test.')) as Reply).rcode, RCODE.SERVFAIL)
+  await handler.handle(query('a.test.'))
+  t.equal(asked.length, 4)
+  const dead = forwarder(clock, async () => { throw new Error('Cannot ask') })
+  t.match(await dead.handler.handle(query('a.test.')), { rcode: RCODE.SERVFAIL, extendedError: { code: 22 } })
+})
+
+t.test('over the network: lies are not taken, a cut answer comes by TCP', async (t) => {
+  const tcp = createServer((socket) => {
+    socket.on('data', (data: Buffer) => {
+      const { id, questions } = decodeMessage(data.subarray(2))
+      const whole = encodeMessage(message({ id, response: true, questions, answers: [addressRecord(questions[0]?.name ?? '', 60, Uint8Array.of(192, 0, 2, 7))] }))
+      socket.end(Buffer.concat([Buffer.from([whole.length >> 8, whole.length & 0xff]), whole]))
+    })
+  }).listen(0, '127.0.0.1')
+  await new Promise((resolve) => tcp.once('listening', resolve))
+  const { port } = tcp.address() as AddressInfo
+  const udp = createSocket('udp4').bind(port, '127.0.0.1')
+  t.teardown(() => {
+    tcp.close()
+    udp.close()
+  })
+  await new Promise((resolve) => udp.once('listening', resolve))
+  udp.on('message', (data, from) => {
+    const { id, questions } = decodeMessage(data)
+    const [question] = questions
+    const lie = (parts: Partial<Message>): Buffer => encodeMessage(message({ id, response: true, questions, answers: [addressRecord('evil.', 60, Uint8Array.of(6, 6, 6, 6))], ...parts }))
+    udp.send(lie({ id: id ^ 1 }), from.port, from.address)
+    udp.send(lie({ questions: [{ name: 'evil.', type: 1, class: 1 }] }), from.port, from.address)
+    udp.send(encodeMessage(message({ id, response: true, truncated: true, questions: question === undefined ? [] : [question] })), from.port, from.address)
+  })
+  const options = { clock: systemClock, randomInt: (max: number) => randomInt(max), timeoutMs: 3000, signal: new AbortController().signal }
+  const read = await exchange({ address: '127.0.0.1', port }, { name: 'a.quite.long.name.test.', type: TYPE.A, class: 1, dnssecOk: false, checkingDisabled: false }, options)
+  t.same(read.answers[0]?.data[0], Buffer.from([192, 0, 2, 7]))
+})
+
+t.test('name servers are read from resolv.conf and from arguments', (t) => {
+  t.same(parseResolvConf('# x\nnameserver 10.0.0.1\nsearch a\n nameserver fe80::1%eth0\nnameserver nonsense\n'), [{ address: '10.0.0.1', port: 53 }, { address: 'fe80::1%eth0', port: 53 }])
+  t.same(parseUpstream('10.0.0.1:5353'), { address: '10.0.0.1', port: 5353 })
+  t.same(parseUpstream('[fd00::1]:54'), { address: 'fd00::1', port: 54 })
+  t.same(parseUpstream('fd00::1'), { address: 'fd00::1', port: 53 })
+  for (const wrong of ['', 'host', '10.0.0.1:0', '10.0.0.1:99999', '10.0.0.300']) t.throws(() => parseUpstream(wrong), /Cannot use name server/)
+  t.end()
+})

@@ -1,0 +1,194 @@
+/**
+ * A UDP listener that takes and sends datagrams in batches: one recvmmsg(2) and one sendmmsg(2) for up to 64 questions, which is what makes
+ * it faster than one event a datagram. The arrays that the two calls share (struct mmsghdr, bits/socket.h, on 64-bit machines):
+ *
+ *     +------+----------+---+-----+--------+---------+------------+-------+---+--------+---+
+ *     | name | namelen  | - | iov | iovlen | control | controllen | flags | - | length | - |
+ *     | u64  | u32      |   | u64 | u64    | u64     | u64        | i32   |   | u32    |   |
+ *     +------+----------+---+-----+--------+---------+------------+-------+---+--------+---+
+ */
+import {
+  AF_INET, AF_INET6, SOCK_DGRAM, SOCK_NONBLOCK, SOL_SOCKET, SO_RCVBUF, SO_RCVBUFFORCE, addressOf, bind, close, receiveMany, sendMany, setSocketOption, socket, socketName, trySocketOption, watchReadable,
+} from '../../netlink/ffi.ts'
+import { addressBytes } from '../wire/index.ts'
+
+const batch = 64
+/** Longer questions do not exist; what is cut off cannot be read and gets no answer. */
+const questionBytesMax = 4096
+/** No UDP answer is longer than the payload size that the responder announces. */
+const answerBytesMax = 4096
+const headerSize = 64
+const addressSize = 28
+const receiveBufferBytes = 4 * 1024 * 1024
+/** Batches taken before others get a turn of the event loop. */
+const batchesPerTurn = 16
+const lengthOffset = 56
+const nameLengthOffset = 8
+// include/uapi/linux/in6.h: an IPv6 listener is for IPv6 alone
+const IPPROTO_IPV6 = 41
+const IPV6_V6ONLY = 26
+
+/** Answers a packet: at once, later, or not at all. */
+export type Respond = (packet: Uint8Array) => Buffer | undefined | Promise<Buffer | undefined>
+
+/** `count` message headers, each with room for an address and `bytes` of payload. The memory is never moved. */
+class Slots {
+  readonly headers: Buffer
+  readonly payload: Buffer
+  readonly #addresses: Buffer
+  readonly #vectors: Buffer
+  readonly #bytes: number
+
+  constructor(count: number, bytes: number) {
+    this.#bytes = bytes
+    this.headers = Buffer.alloc(count * headerSize)
+    this.payload = Buffer.alloc(count * bytes)
+    this.#addresses = Buffer.alloc(count * addressSize)
+    this.#vectors = Buffer.alloc(count * 16)
+    const [addresses, vectors, payload] = [addressOf(this.#addresses), addressOf(this.#vectors), addressOf(this.payload)]
+    for (let slot = 0; slot < count; slot += 1) {
+      const at = slot * headerSize
+      this.headers.writeBigUInt64LE(addresses + BigInt(slot * addressSize), at)
+      this.headers.writeBigUInt64LE(vectors + BigInt(slot * 16), at + 16)
+      this.headers.writeBigUInt64LE(1n, at + 24)
+      this.#vectors.writeBigUInt64LE(payload + BigInt(slot * bytes), slot * 16)
+    }
+    this.reset(count)
+  }
+
+  /** Makes the first `count` slots ready to receive. */
+  reset(count: number): void {
+    for (let slot = 0; slot < count; slot += 1) {
+      this.headers.writeUInt32LE(addressSize, slot * headerSize + nameLengthOffset)
+      this.#vectors.writeUInt32LE(this.#bytes, slot * 16 + 8)
+    }
+  }
+
+  /** What was received in a slot; valid until the next call to the kernel. */
+  packet(slot: number): Buffer {
+    const length = this.headers.readUInt32LE(slot * headerSize + lengthOffset)
+    return this.payload.subarray(slot * this.#bytes, slot * this.#bytes + Math.min(length, this.#bytes))
+  }
+
+  address(slot: number): Buffer {
+    return this.#addresses.subarray(slot * addressSize, slot * addressSize + this.headers.readUInt32LE(slot * headerSize + nameLengthOffset))
+  }
+
+  fill(slot: number, address: Uint8Array, payload: Uint8Array): void {
+    this.#addresses.set(address, slot * addressSize)
+    this.payload.set(payload, slot * this.#bytes)
+    this.headers.writeUInt32LE(address.length, slot * headerSize + nameLengthOffset)
+    this.#vectors.writeUInt32LE(payload.length, slot * 16 + 8)
+  }
+}
+
+export interface UdpListener {
+  readonly port: number
+  close(): void
+}
+
+/** Binds a socket and answers what comes. Throws `SystemCallError` when it cannot be bound. */
+export function listenUdp({ address, port }: { readonly address: string; readonly port: number }, respond: Respond): UdpListener {
+  const listener = new Listener(address, port, respond)
+  return { port: listener.port, close: () => listener.close() }
+}
+
+class Listener {
+  readonly port: number
+  readonly #fd: number
+  readonly #respond: Respond
+  readonly #incoming = new Slots(batch, questionBytesMax)
+  readonly #outgoing = new Slots(batch, answerBytesMax)
+  readonly #watch: { close(): void }
+  #open = true
+
+  constructor(address: string, port: number, respond: Respond) {
+    this.#respond = respond
+    const name = sockaddr(address, port)
+    this.#fd = socket(name.readUInt16LE(), SOCK_DGRAM | SOCK_NONBLOCK, 0)
+    try {
+      if (!trySocketOption(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, receiveBufferBytes)) setSocketOption(this.#fd, SOL_SOCKET, SO_RCVBUF, receiveBufferBytes)
+      if (name.readUInt16LE() === AF_INET6) setSocketOption(this.#fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)
+      bind(this.#fd, name)
+      this.port = socketName(this.#fd).readUInt16BE(2)
+      this.#watch = watchReadable(this.#fd, () => this.#take())
+    } catch (error) {
+      close(this.#fd)
+      throw error
+    }
+  }
+
+  close(): void {
+    if (!this.#open) return
+    this.#open = false
+    this.#watch.close()
+    close(this.#fd)
+  }
+
+  #take(): void {
+    for (let turn = 0; turn < batchesPerTurn && this.#open; turn += 1) {
+      const count = this.#receive()
+      if (count === 0) return
+      this.#answer(count)
+      if (count < batch) return
+    }
+  }
+
+  #receive(): number {
+    try {
+      return receiveMany(this.#fd, this.#incoming.headers, batch)
+    } catch {
+      // An ICMP error about an answer of ours, reported on the next call: the asker has gone, there is nobody to tell.
+      return 0
+    }
+  }
+
+  #answer(count: number): void {
+    const [incoming, outgoing] = [this.#incoming, this.#outgoing]
+    let ready = 0
+    for (let slot = 0; slot < count; slot += 1) {
+      const packet = incoming.packet(slot)
+      const answer = this.#respond(packet)
+      if (answer === undefined) continue
+      if (answer instanceof Promise) void this.#answerLater(Buffer.from(incoming.address(slot)), answer)
+      else outgoing.fill(ready++, incoming.address(slot), answer)
+    }
+    incoming.reset(count)
+    if (ready > 0) this.#send(outgoing, ready)
+  }
+
+  async #answerLater(address: Uint8Array, promised: Promise<Buffer | undefined>): Promise<void> {
+    const answer = await promised
+    if (answer === undefined || !this.#open) return
+    const slots = this.#outgoing
+    slots.fill(0, address, answer)
+    this.#send(slots, 1)
+  }
+
+  /** Sends what the kernel takes. What it does not take is lost, as datagrams are: the asker asks again. */
+  #send(slots: Slots, count: number): void {
+    let sent = 0
+    while (sent < count) {
+      const before = sent
+      try {
+        sent += sendMany(this.#fd, slots.headers.subarray(sent * headerSize), count - sent)
+      } catch {
+        // This one cannot be sent (no route to the asker, or one that lies about its address); those behind it can.
+        sent += 1
+      }
+      if (sent === before) return
+    }
+  }
+}
+
+/** struct sockaddr_in or sockaddr_in6 (include/uapi/linux/in.h, in6.h). */
+function sockaddr(address: string, port: number): Buffer {
+  const bytes = addressBytes(address)
+  if (bytes === undefined) throw new Error(`Cannot listen on ${address}: it is no IP address`)
+  const isV4 = bytes.length === 4
+  const name = Buffer.alloc(isV4 ? 16 : 28)
+  name.writeUInt16LE(isV4 ? AF_INET : AF_INET6)
+  name.writeUInt16BE(port, 2)
+  name.set(bytes, isV4 ? 4 : 8)
+  return name
+}
