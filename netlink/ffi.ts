@@ -26,6 +26,7 @@ const c = {
   unshare: libc.func('int unshare(int)') as (flags: number) => number,
   mount: libc.func('int mount(const char *, const char *, const char *, unsigned long, const void *)') as (source: string | null, target: string, type: string | null, flags: number, data: null) => number,
   umount2: libc.func('int umount2(const char *, int)') as (target: string, flags: number) => number,
+  flock: libc.func('int flock(int, int)') as (fd: number, operation: number) => number,
 }
 
 // include/linux/socket.h, bits/socket_type.h
@@ -51,6 +52,9 @@ export const CLONE_NEWNET = 0x40000000
 export const MS_BIND = 4096
 export const MNT_DETACH = 2
 
+// include/uapi/asm-generic/fcntl.h
+const LOCK_EX = 2
+const LOCK_NB = 4
 const O_RDONLY = 0
 const O_CLOEXEC = 0o2000000
 const EINTR = errnoNumber('EINTR')
@@ -195,6 +199,14 @@ export function mount(source: string | null, target: string, type: string | null
 /** umount2(2). */
 export function unmount(target: string, flags = 0): void {
   check(c.umount2(target, flags), 'unmount', target)
+}
+
+/** flock(2), exclusive: false while another descriptor has the lock. It ends with the descriptor, so also with the process. */
+export function tryLock(fd: number): boolean {
+  if (c.flock(fd, LOCK_EX | LOCK_NB) === 0) return true
+  const errno = koffi.errno()
+  if (errno === EAGAIN || errno === EINTR) return false
+  throw new SystemCallError('lock', `descriptor ${fd}`, errno)
 }
 
 /** A descriptor being watched. */
