@@ -1,0 +1,88 @@
+// Cluster IPs: who has which is what the Services say. Only what writes under way hold is remembered beside them, so
+// there is nothing to rebuild at a start and nothing that could leak.
+import type { IPFamily, Service } from '../../../../api/types.ts'
+import type { Reservation, WriteContext } from '../../descriptor.ts'
+import { internalError, invalid } from '../../status.ts'
+import { AddressRange } from './address-range.ts'
+import { pickFree } from './pick.ts'
+
+export class ClusterIPs {
+  readonly #ranges: readonly AddressRange[]
+  /** Held by writes that have not reached the cache. */
+  readonly #held = new Set<string>()
+
+  constructor(cidrs: readonly string[]) {
+    this.#ranges = cidrs.map((cidr) => new AddressRange(cidr))
+    if (this.#ranges.length === 0) throw new Error('Cannot give out cluster IPs: there is no service range')
+  }
+
+  /** Families that have a range, the default one first. */
+  get families(): readonly IPFamily[] {
+    return this.#ranges.map(({ family }) => family)
+  }
+
+  /** Fills `clusterIP` and `clusterIPs` for every family of the Service that has no address, and takes those that are asked for. */
+  reserve(service: Service, old: Service | undefined, context: WriteContext): Reservation {
+    const { spec } = service
+    if (spec.type === 'ExternalName' || spec.clusterIPs?.[0] === 'None') return nothing
+    const before = new Set(old?.spec.clusterIPs ?? [])
+    const taken = takenBy(context, service)
+    const held: string[] = []
+    const hold = (address: string): void => {
+      this.#held.add(address)
+      held.push(address)
+    }
+    const release = (): void => held.forEach((address) => void this.#held.delete(address))
+    const addresses = [...(spec.clusterIPs ?? [])]
+    try {
+      for (const [i, family] of (spec.ipFamilies ?? []).entries()) {
+        const asked = addresses[i]
+        if (asked !== undefined && before.has(asked)) continue
+        const range = this.#ranges.find((range) => range.family === family)
+        if (range === undefined) throw internalError(`failed to allocate a serviceIP: no range for ${family}`)
+        if (asked === undefined) addresses[i] = this.#pick(range, taken, context)
+        else this.#checkAsked(service, range, asked, taken)
+        hold(addresses[i] as string)
+      }
+    } catch (error) {
+      release()
+      throw error
+    }
+    spec.clusterIPs = addresses
+    if (addresses[0] !== undefined) spec.clusterIP = addresses[0]
+    return { commit: release, rollback: release }
+  }
+
+  #pick(range: AddressRange, taken: ReadonlySet<string>, { random }: WriteContext): string {
+    // KEP-3070: from 16 to 256 of the lower addresses are left to those who ask for one.
+    const reserved = Math.min(Math.max(16, Math.floor(range.last / 16)), 256)
+    const isTaken = (offset: number): boolean => {
+      const address = range.at(offset)
+      return taken.has(address) || this.#held.has(address)
+    }
+    const offset = pickFree(range.first, range.last, range.last > 16 ? reserved : 0, isTaken, random)
+    if (offset === undefined) throw internalError('failed to allocate a serviceIP: range is full')
+    return range.at(offset)
+  }
+
+  #checkAsked(service: Service, range: AddressRange, address: string, taken: ReadonlySet<string>): void {
+    const refuse = (why: string): never => {
+      const detail = `failed to allocate IP ${address}: ${why}`
+      throw invalid({ group: '', kind: 'Service' }, service.metadata.name ?? '', [{ field: 'spec.clusterIPs', type: 'FieldValueInvalid', detail, value: service.spec.clusterIPs }])
+    }
+    if (!range.contains(address)) refuse(`the provided IP (${address}) is not in the valid range. The range of valid IPs is ${range.cidr}`)
+    if (taken.has(address) || this.#held.has(address)) refuse('provided IP is already allocated')
+  }
+}
+
+const nothing: Reservation = { commit: () => undefined, rollback: () => undefined }
+
+/** What all other Services have. */
+function takenBy(context: WriteContext, { metadata }: Service): Set<string> {
+  const taken = new Set<string>()
+  for (const other of context.list('services') as Service[]) {
+    if (other.metadata.name === metadata.name && other.metadata.namespace === metadata.namespace) continue
+    for (const address of other.spec.clusterIPs ?? []) taken.add(address)
+  }
+  return taken
+}

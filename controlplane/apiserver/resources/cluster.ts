@@ -1,0 +1,64 @@
+// Rows of the remaining groups: network, storage, access, and what keeps a cluster together.
+import type { CertificateSigningRequest } from '../../../api/types.ts'
+import type { ResourceDescriptor } from '../descriptor.ts'
+import {
+  bindingColumns, certificateSigningRequestColumns, createdAt, csiDriverColumns, csiNodeColumns, csiStorageCapacityColumns, endpointSliceColumns,
+  ingressClassColumns, ingressColumns, leaseColumns, networkPolicyColumns, priorityClassColumns, runtimeClassColumns, storageClassColumns, volumeAttachmentColumns,
+} from './columns/cluster.ts'
+import { rowsOf } from './row.ts'
+
+export function clusterRows(): ResourceDescriptor[] {
+  const networking = rowsOf('networking.k8s.io', 'v1')
+  return [
+    ...reviewRows(),
+    rowsOf('certificates.k8s.io', 'v1').cluster('CertificateSigningRequest', 'certificatesigningrequests', certificateSigningRequestColumns, {
+      shortNames: ['csr'],
+      subresources: ['approval', 'status'],
+      fieldSelectors: { 'spec.signerName': (object) => (object as CertificateSigningRequest).spec.signerName },
+    }),
+    rowsOf('coordination.k8s.io', 'v1').namespaced('Lease', 'leases', leaseColumns),
+    rowsOf('discovery.k8s.io', 'v1').namespaced('EndpointSlice', 'endpointslices', endpointSliceColumns),
+    networking.cluster('IngressClass', 'ingressclasses', ingressClassColumns),
+    networking.namespaced('Ingress', 'ingresses', ingressColumns, { shortNames: ['ing'], subresources: ['status'] }),
+    networking.namespaced('NetworkPolicy', 'networkpolicies', networkPolicyColumns, { shortNames: ['netpol'] }),
+    rowsOf('node.k8s.io', 'v1').cluster('RuntimeClass', 'runtimeclasses', runtimeClassColumns),
+    ...accessRows(),
+    rowsOf('scheduling.k8s.io', 'v1').cluster('PriorityClass', 'priorityclasses', priorityClassColumns, { shortNames: ['pc'] }),
+    ...storageRows(),
+  ]
+}
+
+/** Nothing of these is kept: the server answers a create. */
+function reviewRows(): ResourceDescriptor[] {
+  const authentication = rowsOf('authentication.k8s.io', 'v1')
+  const authorization = rowsOf('authorization.k8s.io', 'v1')
+  return [
+    authentication.virtual('SelfSubjectReview', 'selfsubjectreviews', 'cluster'),
+    authentication.virtual('TokenReview', 'tokenreviews', 'cluster'),
+    authorization.virtual('LocalSubjectAccessReview', 'localsubjectaccessreviews', 'namespaced'),
+    authorization.virtual('SelfSubjectAccessReview', 'selfsubjectaccessreviews', 'cluster'),
+    authorization.virtual('SelfSubjectRulesReview', 'selfsubjectrulesreviews', 'cluster'),
+    authorization.virtual('SubjectAccessReview', 'subjectaccessreviews', 'cluster'),
+  ]
+}
+
+function accessRows(): ResourceDescriptor[] {
+  const rbac = rowsOf('rbac.authorization.k8s.io', 'v1')
+  return [
+    rbac.cluster('ClusterRoleBinding', 'clusterrolebindings', bindingColumns),
+    rbac.cluster('ClusterRole', 'clusterroles', createdAt),
+    rbac.namespaced('RoleBinding', 'rolebindings', bindingColumns),
+    rbac.namespaced('Role', 'roles', createdAt),
+  ]
+}
+
+function storageRows(): ResourceDescriptor[] {
+  const storage = rowsOf('storage.k8s.io', 'v1')
+  return [
+    storage.cluster('CSIDriver', 'csidrivers', csiDriverColumns),
+    storage.cluster('CSINode', 'csinodes', csiNodeColumns),
+    storage.namespaced('CSIStorageCapacity', 'csistoragecapacities', csiStorageCapacityColumns, { listKind: 'CSIStorageCapacityList' }),
+    storage.cluster('StorageClass', 'storageclasses', storageClassColumns, { shortNames: ['sc'] }),
+    storage.cluster('VolumeAttachment', 'volumeattachments', volumeAttachmentColumns, { subresources: ['status'] }),
+  ]
+}
