@@ -1,0 +1,122 @@
+/**
+ * How local hosts are joined: a bridge in the switch's namespace, one veth from it to each host, and one to this machine.
+ *
+ *     machine  fairwayN 10.90.N.1 ──┐
+ *     control-plane eth0 10.90.N.10 ┤ bridge, in the switch's namespace
+ *     node-1        eth0 10.90.N.11 ┤ (its ports are named like the hosts)
+ *     node-2        eth0 10.90.N.12 ┘
+ */
+import { isExists, isNotFound } from '../../netlink/errors.ts'
+import { Netns } from '../../netlink/netns.ts'
+import { RouteSocket } from '../../netlink/route/index.ts'
+import type { Link } from '../../netlink/route/index.ts'
+import { gatewayAddress, hostAddress } from './config.ts'
+import type { ClusterConfigFile } from './config.ts'
+
+const bridge = 'bridge'
+const machinePort = 'machine'
+const prefixLength = 24
+
+/** The machine's own end. Named by number, since names of clusters may be longer than those of links. */
+export function machineLink({ subnet }: Pick<ClusterConfigFile, 'subnet'>): string {
+  return `fairway${subnet}`
+}
+
+function altName(cluster: string): string {
+  return `fairway-${cluster}`
+}
+
+/** Ports of the bridge are named like their hosts, as far as 15 bytes go. */
+function portName(host: string): string {
+  return host.slice(0, 15)
+}
+
+/** Makes the bridge, and the machine's link to it. */
+export function connectMachine(config: ClusterConfigFile, switchPid: number): void {
+  using machine = Netns.current()
+  using route = RouteSocket.open()
+  const name = machineLink(config)
+  inSwitch(switchPid, (ports) => {
+    if (ports.links.get(bridge) === undefined) ports.links.add({ kind: 'bridge', name: bridge, up: true })
+    try {
+      ports.links.add({ kind: 'veth', name: machinePort, up: true, peer: { name, netns: machine } })
+    } catch (error) {
+      if (isExists(error)) throw new Error(`Cannot connect this machine to the cluster: a link ${name} is there already; another cluster or program made it`, { cause: error })
+      throw error
+    }
+    ports.links.set(machinePort, { master: ports.links.get(bridge)?.index })
+  })
+  const link = route.links.get(name)?.index ?? 0
+  route.links.addAltName(name, altName(config.name))
+  route.links.set(name, { up: true })
+  route.addresses.add({ link, address: gatewayAddress(config), prefixLength })
+}
+
+/** Takes the machine's link away, known by its second name or, where `up` was killed before it had one, by the number. */
+export function disconnectMachine(cluster: string, subnet: number | undefined): void {
+  using route = RouteSocket.open()
+  const isOurs = (link: Link): boolean => link.altNames.includes(altName(cluster)) || (subnet !== undefined && link.name === machineLink({ subnet }) && link.altNames.length === 0)
+  for (const { index } of route.links.list({ kind: 'veth' }).filter(isOurs)) {
+    try {
+      route.links.delete(index)
+    } catch (error) {
+      // It went with the switch's namespace.
+      if (!isNotFound(error)) throw error
+    }
+  }
+}
+
+/** Plugs a new host in: its `eth0`, address, and default route. */
+export function connectHost(config: ClusterConfigFile, switchPid: number, { host, pid }: { readonly host: string; readonly pid: number }): void {
+  using namespace = Netns.open({ pid })
+  inSwitch(switchPid, (ports) => {
+    const port = portName(host)
+    // A port of a host that was stopped goes with its namespace, but not at once.
+    if (ports.links.get(port) !== undefined) ports.links.delete(port)
+    ports.links.add({ kind: 'veth', name: port, up: true, peer: { name: 'eth0', netns: namespace } })
+    ports.links.set(port, { master: ports.links.get(bridge)?.index })
+  })
+  using route = RouteSocket.open({ netns: namespace })
+  route.links.set('lo', { up: true })
+  route.links.set('eth0', { up: true })
+  const link = route.links.get('eth0')?.index ?? 0
+  route.addresses.add({ link, address: hostAddress(config, host), prefixLength })
+  route.routes.add({ destination: '0.0.0.0/0', gateway: gatewayAddress(config), link })
+}
+
+/** Unplugs a host's cable, or plugs it in again. */
+export function setCable(switchPid: number, host: string, plugged: boolean): void {
+  inSwitch(switchPid, (ports) => ports.links.set(portName(host), { up: plugged }))
+}
+
+/** Whether a host's cable is plugged in; false where there is no such port. */
+export function isPlugged(switchPid: number, host: string): boolean {
+  return inSwitch(switchPid, (ports) => ports.links.get(portName(host))?.up === true)
+}
+
+function inSwitch<T>(switchPid: number, fn: (ports: RouteSocket) => T): T {
+  using namespace = Netns.open({ pid: switchPid })
+  using ports = RouteSocket.open({ netns: namespace })
+  return fn(ports)
+}
+
+/** The first N for which nothing on this machine uses 10.90.N.0/24 or is meant to. */
+export function freeSubnet(taken: ReadonlySet<number>): number {
+  using route = RouteSocket.open()
+  const used = route.routes.list({ family: 'ipv4' }).map(({ destination }) => destination).filter((destination) => destination !== '0.0.0.0/0')
+  for (let subnet = 0; subnet < 256; subnet += 1) {
+    const taking = taken.has(subnet) || used.some((prefix) => overlaps(prefix, `10.90.${subnet}.0/24`)) || route.links.get(machineLink({ subnet })) !== undefined
+    if (!taking) return subnet
+  }
+  throw new Error('Cannot find a free network: all of 10.90.0.0/16 is in use on this machine')
+}
+
+/** Whether two IPv4 prefixes have an address in common. */
+export function overlaps(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((prefix) => {
+    const [address = '', length = '32'] = prefix.split('/')
+    return { bits: address.split('.').reduce((sum, octet) => sum * 256 + Number(octet), 0), length: Number(length) }
+  }) as [{ bits: number; length: number }, { bits: number; length: number }]
+  const size = 2 ** (32 - Math.min(a.length, b.length))
+  return Math.floor(a.bits / size) === Math.floor(b.bits / size)
+}

@@ -1,0 +1,62 @@
+/** Values of flags, checked where they are read: a wrong one is refused with the flag's own words. */
+import { isIP } from 'node:net'
+import { InvalidArgumentError } from 'commander'
+
+/** A parser of whole numbers within bounds. */
+export function wholeNumber(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (!/^\d+$/.test(text) || value < least || value > most) throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`)
+    return value
+  }
+}
+
+export const port = wholeNumber(0, 65_535)
+
+const unitMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const
+
+/** `40s`, `5m`, `1m30s` to milliseconds: Go's durations, as Kubernetes' flags take them. */
+export function durationMs(text: string): number {
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)]
+  if (parts.length === 0 || parts.map(([part]) => part).join('') !== text) throw new InvalidArgumentError("It must be a duration such as '40s' or '5m'.")
+  return parts.reduce((sum, [, number, unit]) => sum + Number(number) * unitMs[unit as keyof typeof unitMs], 0)
+}
+
+export function address(text: string): string {
+  if (isIP(text) === 0) throw new InvalidArgumentError('It must be an IP address.')
+  return text
+}
+
+/** `10.96.0.0/12` */
+export function cidr(text: string): string {
+  const [base = '', length = ''] = text.split('/')
+  const family = isIP(base)
+  if (family === 0 || !/^\d+$/.test(length) || Number(length) > (family === 4 ? 32 : 128)) throw new InvalidArgumentError("It must be a range such as '10.96.0.0/12'.")
+  return text
+}
+
+export interface HostPort {
+  readonly address: string
+  readonly port: number
+}
+
+/** `127.0.0.1:53`, `[::1]:53` */
+export function addressAndPort(text: string): HostPort {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(text)
+  const host = match?.[1] ?? match?.[2] ?? ''
+  if (isIP(host) === 0 || Number(match?.[3]) > 65_535) throw new InvalidArgumentError("It must be an address and a port, such as '127.0.0.1:53'.")
+  return { address: host, port: Number(match?.[3]) }
+}
+
+/** Several of one flag. */
+export function collect<T>(parse: (text: string) => T): (text: string, previous: readonly T[] | undefined) => readonly T[] {
+  return (text, previous = []) => [...previous, parse(text)]
+}
+
+/** `30000-32767` */
+export function portRange(text: string): { readonly from: number; readonly to: number } {
+  const match = /^(\d+)-(\d+)$/.exec(text)
+  const [from, to] = [Number(match?.[1]), Number(match?.[2])]
+  if (match === null || from < 1 || to > 65_535 || from > to) throw new InvalidArgumentError("It must be a range of ports such as '30000-32767'.")
+  return { from, to }
+}
