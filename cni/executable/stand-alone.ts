@@ -1,0 +1,11 @@
+/**
+ * The slow path: a plugin as a process of its own. `node stand-alone.ts fairway`, parameters in the environment, configuration on standard input;
+ * what the resident part would have answered on standard output.
+ */
+import { readFileSync, writeSync } from 'node:fs'
+import { Plugins } from '../plugins.ts'
+
+const { status, output } = await new Plugins().run(process.argv[2] ?? '', { environment: process.env, input: readFileSync(0, 'utf8') })
+// to a pipe all of it is written at once, or waited for
+for (let data = Buffer.from(output); data.length > 0; ) data = data.subarray(writeSync(1, data))
+process.exitCode = status

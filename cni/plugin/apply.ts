@@ -1,0 +1,76 @@
+/** Carries out a plan in two namespaces. Should an operation fail, what those before it made is taken back. */
+import { isExists, isNotFound } from '../../netlink/errors.ts'
+import type { RouteSocket } from '../../netlink/route/index.ts'
+import { writeSysctl } from '../../netlink/sysctl.ts'
+import { CniError } from '../protocol/error.ts'
+import type { Places } from './have.ts'
+import type { Operation } from './plan.ts'
+
+/** Everything that a plan makes hangs on its pair of links and goes with it. */
+export function applyPlan(plan: readonly Operation[], places: Places): void {
+  const indexes = new Map<string, number>()
+  const made: string[] = []
+  try {
+    for (const operation of plan) {
+      applyOperation(operation, places, indexes)
+      if (operation.kind === 'addVeth') made.push(operation.hostLink)
+    }
+  } catch (error) {
+    for (const link of made) removeLink(places.host, link)
+    throw error
+  }
+}
+
+function applyOperation(operation: Operation, places: Places, indexes: Map<string, number>): void {
+  if (operation.kind === 'addVeth') return addVeth(operation, places)
+  const { where } = operation
+  if (operation.kind === 'writeSetting') return writeSetting(operation, places)
+  const route = where === 'host' ? places.host : places.pod
+  const link = indexOf(route, `${where} ${operation.link}`, operation.link, indexes)
+  switch (operation.kind) {
+    case 'setUp':
+      return route.links.set(link, { up: true })
+    case 'addAddress':
+      // nobody else can have it: detecting duplicates would only delay
+      return route.addresses.replace({ link, address: operation.address, prefixLength: operation.prefixLength, noDad: true, noPrefixRoute: operation.address.includes(':') })
+    case 'addNeighbour':
+      return route.neighbours.replace({ link, address: operation.address, mac: operation.mac })
+    case 'addRoute': {
+      const { destination, gateway, protocol, mtu, metric, table } = operation
+      return route.routes.replace({ link, destination, gateway, onlink: gateway === undefined ? undefined : true, protocol, mtu, metric, table })
+    }
+  }
+}
+
+function addVeth({ hostLink, hostMac, podLink, podMac, mtu }: Extract<Operation, { kind: 'addVeth' }>, { host, podNetns }: Places): void {
+  try {
+    host.links.add({ kind: 'veth', name: hostLink, mac: hostMac, mtu, up: true, peer: { name: podLink, mac: podMac, mtu, netns: podNetns } })
+  } catch (error) {
+    if (isExists(error)) throw new CniError('exists', `Cannot attach: link ${hostLink} of the host or ${podLink} of the container is there already`)
+    throw error
+  }
+}
+
+function writeSetting({ where, path, value, optional }: Extract<Operation, { kind: 'writeSetting' }>, { podNetns }: Places): void {
+  try {
+    writeSysctl(path, value, where === 'host' ? {} : { netns: podNetns })
+  } catch (error) {
+    if (!(optional && isNotFound(error))) throw error
+  }
+}
+
+function indexOf(route: RouteSocket, key: string, name: string, indexes: Map<string, number>): number {
+  const known = indexes.get(key) ?? route.links.get(name)?.index
+  if (known === undefined) throw new CniError('kernel', `Cannot find link ${name}: somebody removed it`)
+  indexes.set(key, known)
+  return known
+}
+
+/** Removes a link, and with a host's end all of its attachment; one that is gone is fine. */
+export function removeLink(route: RouteSocket, name: string | number): void {
+  try {
+    route.links.delete(name)
+  } catch (error) {
+    if (!isNotFound(error)) throw error
+  }
+}

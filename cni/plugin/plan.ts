@@ -1,0 +1,57 @@
+/** From what is wanted and what is there to what is to be done. Pure. */
+import { gatewayMac, gateways, podRouteProtocol } from './want.ts'
+import type { Attachment, Family } from './want.ts'
+import type { HostState } from './have.ts'
+
+/** `where`: in the host's namespace or in the pod's. Links are named, for their indexes come to be as the plan is applied. */
+export type Operation =
+  | { readonly kind: 'addVeth'; readonly hostLink: string; readonly hostMac: string; readonly podLink: string; readonly podMac: string; readonly mtu: number }
+  | { readonly kind: 'setUp'; readonly where: 'pod'; readonly link: string }
+  | { readonly kind: 'addAddress'; readonly where: 'pod'; readonly link: string; readonly address: string; readonly prefixLength: number }
+  | { readonly kind: 'addNeighbour'; readonly where: 'host' | 'pod'; readonly link: string; readonly address: string; readonly mac: string }
+  | { readonly kind: 'addRoute'; readonly where: 'host' | 'pod'; readonly link: string; readonly destination: string; readonly gateway?: string | undefined; readonly protocol?: number | undefined; readonly mtu?: number | undefined; readonly metric?: number | undefined; readonly table?: number | undefined }
+  | { readonly kind: 'writeSetting'; readonly where: 'host' | 'pod'; readonly path: string; readonly value: number; readonly optional: boolean }
+
+const wholeLength = { ipv4: 32, ipv6: 128 } as const
+
+export function planAttach(want: Attachment, have: HostState): Operation[] {
+  const { hostLink, podLink, podMac, mtu, addresses, routes } = want
+  const families = [...new Set(addresses.map(({ family }) => family))]
+  const isDefault = (destination: string): boolean => destination.endsWith('/0')
+  const wantedRoutes = routes.filter(({ dst }) => !(isDefault(dst) && have.defaultRoutes.has(dst.includes(':') ? 'ipv6' : 'ipv4')))
+  return [
+    ...families.flatMap((family) => planForwarding(family, have)),
+    { kind: 'addVeth', hostLink, hostMac: gatewayMac, podLink, podMac, mtu },
+    ...planHostSettings(hostLink, families),
+    ...(have.loopbackUp ? [] : [{ kind: 'setUp', where: 'pod', link: 'lo' } as const]),
+    // container engines turn IPv6 off in namespaces that they think have none
+    ...(families.includes('ipv6') ? ['lo', podLink].map((link) => ({ kind: 'writeSetting', where: 'pod', path: `ipv6/conf/${link}/disable_ipv6`, value: 0, optional: false } as const)) : []),
+    { kind: 'setUp', where: 'pod', link: podLink },
+    // before any gateway: in a namespace that never had an address the kernel takes none
+    ...addresses.map(({ family, address }) => ({ kind: 'addAddress', where: 'pod', link: podLink, address, prefixLength: wholeLength[family] } as const)),
+    ...families.map((family) => ({ kind: 'addNeighbour', where: 'pod', link: podLink, address: gateways[family], mac: gatewayMac } as const)),
+    ...wantedRoutes.map(({ dst, gw, mtu, priority, table }) => ({ kind: 'addRoute', where: 'pod', link: podLink, destination: dst, gateway: gw, mtu, metric: priority, table } as const)),
+    // last, for from now on packets come
+    ...addresses.flatMap(({ family, address }) => [
+      { kind: 'addNeighbour', where: 'host', link: hostLink, address, mac: podMac } as const,
+      { kind: 'addRoute', where: 'host', link: hostLink, destination: `${address}/${wholeLength[family]}`, protocol: podRouteProtocol } as const,
+    ]),
+  ]
+}
+
+function planForwarding(family: Family, { forwarding }: HostState): Operation[] {
+  if (forwarding[family]) return []
+  return [{ kind: 'writeSetting', where: 'host', path: family === 'ipv4' ? 'ipv4/ip_forward' : 'ipv6/conf/all/forwarding', value: 1, optional: false }]
+}
+
+function planHostSettings(link: string, families: readonly Family[]): Operation[] {
+  const setting = (path: string, value: number): Operation => ({ kind: 'writeSetting', where: 'host', path, value, optional: true })
+  return [
+    // a pod sends from its own addresses only
+    setting(`ipv4/conf/${link}/rp_filter`, 1),
+    // should the pod lose its neighbour entry, it is answered
+    setting(`ipv4/conf/${link}/proxy_arp`, 1),
+    // without IPv6 the host's end needs no link-local address, routes and groups
+    ...(families.includes('ipv6') ? [] : [setting(`ipv6/conf/${link}/disable_ipv6`, 1)]),
+  ]
+}
