@@ -1,15 +1,121 @@
 /** The resident part: the plugins' code behind a Unix socket, so that an executable need not start Node. */
+import { mkdirSync, rmSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import type { Server, Socket } from 'node:net'
+import { dirname } from 'node:path'
 import type { Component } from '../../api/component.ts'
 import type { Logger } from '../../api/log.ts'
 import { defaultSocketPath } from '../paths.ts'
+import { Plugins } from '../plugins.ts'
+import type { Answer } from '../protocol/run.ts'
+import { decodeRequest, encodeAnswer } from './frame.ts'
 
 export interface CniServiceOptions {
   readonly socketPath?: string | undefined
   readonly log: Logger
 }
 
+/** A request is a configuration with previous results: some kilobytes. */
+const requestBytesMax = 4 << 20
+const requestTimeoutMs = 30_000
+
 /** Listens on the socket (0600: root's alone); resolves once it does. A stale socket is replaced, a live one is refused. */
 export async function startCniService({ socketPath = defaultSocketPath, log }: CniServiceOptions): Promise<Component> {
-  log.info('cni service', { socketPath })
-  throw new Error(`Cannot serve ${socketPath}`)
+  mkdirSync(dirname(socketPath), { recursive: true })
+  if (await isAlive(socketPath)) throw new Error(`Cannot serve CNI on ${socketPath}: another process does`)
+  rmSync(socketPath, { force: true })
+  const service = new CniService(log)
+  await service.listen(socketPath)
+  return service
+}
+
+/** Whether somebody listens there. */
+function isAlive(socketPath: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(socketPath)
+    socket.on('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      if (['ENOENT', 'ECONNREFUSED', 'ENOTSOCK'].includes(error.code ?? '')) resolve(false)
+      else reject(new Error(`Cannot serve CNI on ${socketPath}: ${error.message}`))
+    })
+  })
+}
+
+class CniService implements Component {
+  readonly done: Promise<void>
+  readonly #log: Logger
+  readonly #plugins = new Plugins()
+  readonly #server: Server
+  readonly #settle: PromiseWithResolvers<void> = Promise.withResolvers<void>()
+
+  constructor(log: Logger) {
+    this.#log = log
+    this.done = this.#settle.promise
+    this.#server = createServer({ allowHalfOpen: true }, (socket) => this.#serve(socket))
+  }
+
+  listen(socketPath: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', (error) => reject(new Error(`Cannot serve CNI on ${socketPath}: ${error.message}`)))
+      // bound within the call, so that the socket never has other permissions
+      const before = process.umask(0o177)
+      try {
+        this.#server.listen(socketPath, () => {
+          this.#server.removeAllListeners('error')
+          this.#server.on('error', (error) => this.#settle.reject(error))
+          resolve()
+        })
+      } finally {
+        process.umask(before)
+      }
+    })
+  }
+
+  /** Ends when what runs has been answered. */
+  stop(): Promise<void> {
+    this.#server.close(() => this.#settle.resolve())
+    return this.done
+  }
+
+  #serve(socket: Socket): void {
+    const chunks: Buffer[] = []
+    let size = 0
+    socket.setTimeout(requestTimeoutMs, () => socket.destroy())
+    socket.on('error', (error) => this.#log.debug('a caller is gone', { error }))
+    socket.on('data', (chunk: Buffer) => {
+      chunks.push(chunk)
+      size += chunk.length
+      if (size > requestBytesMax) socket.destroy()
+    })
+    socket.on('end', () => {
+      if (size > requestBytesMax) return
+      socket.setTimeout(0)
+      void this.#answer(Buffer.concat(chunks)).then((answer) => {
+        if (answer === undefined) socket.destroy()
+        else socket.end(encodeAnswer(answer))
+      })
+    })
+  }
+
+  /** Undefined for what is no request: there is nobody to understand an answer. */
+  async #answer(data: Buffer): Promise<Answer | undefined> {
+    let request
+    try {
+      request = decodeRequest(data)
+    } catch (error) {
+      this.#log.warn('refused a request', { error })
+      return undefined
+    }
+    const { name, call } = request
+    const { CNI_COMMAND: command, CNI_CONTAINERID: container, CNI_ARGS: args } = call.environment
+    const began = performance.now()
+    const answer = await this.#plugins.run(name, call)
+    const fields = { plugin: name, command, container, args, ms: (performance.now() - began).toFixed(1) }
+    if (answer.status === 0) this.#log.debug('done', fields)
+    else this.#log.warn('refused', { ...fields, answer: answer.output.trim() })
+    return answer
+  }
 }
