@@ -81,7 +81,7 @@ export class PodNetwork {
       try {
         await this.detach(sandboxId)
       } catch (second) {
-        throw new AggregateError([error, second], `${(error as Error).message}; and then ${(second as Error).message}`)
+        throw new AggregateError([error, second], `${(error as Error).message}; and then ${(second as Error).message}`, { cause: second })
       }
       throw error
     }

@@ -1,5 +1,5 @@
 /** A pod's status from what the engine has, what the plan waits for and what the probes say. Pure. */
-import type { Container, ContainerState, ContainerStatus, Pod, PodCondition, PodStatus } from '../../api/types.ts'
+import type { Condition, Container, ContainerState, ContainerStatus, Pod, PodPhase, PodStatus } from '../../api/types.ts'
 import type { RuntimeContainerStatus } from '../runtime/runtime.ts'
 import { latest, rolesOf, type ContainerRole, type Plan, type PodState } from './plan.ts'
 import { qosClassOf } from './resources.ts'
@@ -15,6 +15,9 @@ export interface StatusInput {
   readonly ready: (containerId: string) => boolean
   readonly started: (containerId: string) => boolean
 }
+
+/** The conditions that the kubelet answers for. */
+export const kubeletConditions: ReadonlySet<string> = new Set(['PodReadyToStartContainers', 'Initialized', 'Ready', 'ContainersReady', 'PodScheduled'])
 
 /** RFC 3339 with whole seconds, as Kubernetes writes times in objects. */
 export function timestamp(ms: number): string {
@@ -57,17 +60,17 @@ function stateOfAbsent(input: StatusInput, role: ContainerRole, index: number): 
 
 function viewOf(input: StatusInput, container: Container, role: ContainerRole, index: number): ContainerView {
   const { have, plan, pod } = input
-  const { name } = container
+  const { name, image = '' } = container
   const status = latest(have, name)
   const wait = plan.waiting.get(name)
   const old = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])].find((entry) => entry.name === name)
   if (status === undefined || status.state === 'created') {
     const state = wait === undefined ? stateOfAbsent(input, role, index) : waiting(wait.reason, wait.message)
     const restartCount = status?.attempt ?? old?.restartCount ?? 0
-    const bare = { name, image: container.image, imageID: '', ready: false, started: false, restartCount, state, lastState: lastStateOf(input, name, status, old) }
+    const bare = { name, image, imageID: '', ready: false, started: false, restartCount, state, lastState: lastStateOf(input, name, status, old) }
     return { role, state: 'waiting', status: bare }
   }
-  const base = { name, image: container.image, imageID: status.imageId, containerID: `${input.runtimeName}://${status.id}`, restartCount: status.attempt }
+  const base = { name, image, imageID: status.imageId, containerID: `${input.runtimeName}://${status.id}`, restartCount: status.attempt }
   if (status.state !== 'exited') {
     const started = input.started(status.id)
     const state = { running: { startedAt: timestamp(status.startedAtMs ?? status.createdAtMs) } }
@@ -103,7 +106,7 @@ function incompleteInits({ pod, have, started }: Pick<StatusInput, 'pod' | 'have
   }).map(({ container }) => container.name)
 }
 
-function phaseOf(input: StatusInput, views: readonly ContainerView[]): string {
+function phaseOf(input: StatusInput, views: readonly ContainerView[]): PodPhase {
   const { pod, plan } = input
   if (plan.outcome !== undefined) return plan.outcome.phase
   const policy = pod.spec.restartPolicy ?? 'Always'
@@ -132,7 +135,7 @@ function list(names: readonly string[]): string {
   return `[${names.join(' ')}]`
 }
 
-function readiness(input: StatusInput, views: readonly ContainerView[], phase: string): Truth[] {
+function readiness(input: StatusInput, views: readonly ContainerView[], phase: PodPhase): Truth[] {
   const { pod } = input
   const watched = views.filter(({ role }) => role !== 'init')
   const unready = watched.filter(({ status }) => !status.ready).map(({ status }) => status.name)
@@ -154,9 +157,9 @@ function readiness(input: StatusInput, views: readonly ContainerView[], phase: s
 }
 
 /** Our conditions, and those that others set; a condition that did not change keeps the time of its last change. */
-function conditionsOf(input: StatusInput, truths: readonly Truth[]): PodCondition[] {
+function conditionsOf(input: StatusInput, truths: readonly Truth[]): Condition[] {
   const old = input.pod.status?.conditions ?? []
-  const ours = truths.map(({ type, holds, reason, message }): PodCondition => {
+  const ours = truths.map(({ type, holds, reason, message }): Condition => {
     const status = holds ? 'True' : 'False'
     const before = old.find((condition) => condition.type === type)
     const lastTransitionTime = before?.status === status && before.lastTransitionTime ? before.lastTransitionTime : timestamp(input.nowMs)

@@ -34,8 +34,8 @@ class DockerRuntime implements ContainerRuntime {
   readonly #defaults: DockerDefaults
 
   constructor(options: DockerRuntimeOptions) {
-    this.#socketPath = options.socketPath
-    this.#docker = new Docker({ socketPath: options.socketPath })
+    this.#socketPath = options.socketPath.replace(/^unix:\/\//, '')
+    this.#docker = new Docker({ socketPath: this.#socketPath })
     this.#defaults = {
       sandboxImage: options.sandboxImage ?? 'busybox:1',
       sandboxCommand: options.sandboxCommand ?? ['/sbin/tini', '-s', '--', '/bin/sleep', 'infinity'],
@@ -277,7 +277,7 @@ class DockerRuntime implements ContainerRuntime {
     return new Promise((resolve, reject) => {
       const request = { path, method: 'GET', isStream: true, statusCodes: { 200: true }, options: query }
       this.#docker.modem.dial(request, (error, stream) => {
-        if (error) reject(error as Error)
+        if (error) reject(error)
         else resolve(stream as Duplex)
       })
     })

@@ -1,5 +1,5 @@
 /** The files of config map, secret, downward API and projected volumes. Pure but for the token that it is handed. */
-import type { ConfigMap, DownwardAPIVolumeFile, KeyToPath, Pod, Secret, Volume } from '../../api/types.ts'
+import type { ConfigMap, DownwardAPIFile, KeyToPath, Pod, Secret, Volume } from '../../api/types.ts'
 import { fieldValue, resourceValue } from '../pods/environment.ts'
 
 export interface PayloadFile {
@@ -73,7 +73,7 @@ function secretFiles(sources: PayloadSources, name: string, selection: Omit<Sele
   return object === undefined ? [] : select(data, { ...selection, what })
 }
 
-function downwardFiles(sources: PayloadSources, items: readonly DownwardAPIVolumeFile[], mode: number): Array<[string, PayloadFile]> {
+function downwardFiles(sources: PayloadSources, items: readonly DownwardAPIFile[], mode: number): Array<[string, PayloadFile]> {
   return items.map((item) => {
     const { fieldRef, resourceFieldRef } = item
     const container = sources.pod.spec.containers.find(({ name }) => name === resourceFieldRef?.containerName)

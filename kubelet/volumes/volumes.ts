@@ -31,7 +31,7 @@ async function ensureEmptyDir(path: string, volume: Volume, gid: number | undefi
   const { medium = '', sizeLimit } = volume.emptyDir ?? {}
   mkdirSync(path, { recursive: true })
   if (medium === 'Memory') await ensureTmpfs(path, { mode: '0777', ...(sizeLimit === undefined ? {} : { sizeBytes: parseQuantity(String(sizeLimit)) }) })
-  else if (medium !== '') throw new Error(`medium ${medium} is not supported`)
+  else if (medium !== '') throw new Error(`medium ${String(medium)} is not supported`)
   if (gid === undefined) {
     chmodSync(path, 0o777)
   } else {
