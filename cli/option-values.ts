@@ -54,9 +54,9 @@ export function collect<T>(parse: (text: string) => T): (text: string, previous:
 }
 
 /** `30000-32767` */
-export function portRange(text: string): { readonly from: number; readonly to: number } {
+export function portRange(text: string): string {
   const match = /^(\d+)-(\d+)$/.exec(text)
   const [from, to] = [Number(match?.[1]), Number(match?.[2])]
   if (match === null || from < 1 || to > 65_535 || from > to) throw new InvalidArgumentError("It must be a range of ports such as '30000-32767'.")
-  return { from, to }
+  return text
 }

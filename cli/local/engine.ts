@@ -86,12 +86,12 @@ export async function loadArchive(engine: Docker, archive: Buffer | NodeJS.Reada
 
 /** Makes an image of one layer from the tar archive of a root file system. */
 export async function importRootfs(engine: Docker, rootfs: NodeJS.ReadableStream, name: string): Promise<void> {
-  const [repo = name, tag = 'latest'] = splitReference(name)
-  await imageNames((await engine.importImage(rootfs, { repo, tag })) as NodeJS.ReadableStream)
+  const [repo, tag = 'latest'] = splitReference(name)
+  await imageNames(await engine.importImage(rootfs, { repo, tag }))
 }
 
 /** `mine:1` and `host:5000/mine:1` at the colon of the tag. */
-export function splitReference(name: string): [string, string?] {
+function splitReference(name: string): [string, string?] {
   const colon = name.lastIndexOf(':')
   return colon > name.lastIndexOf('/') ? [name.slice(0, colon), name.slice(colon + 1)] : [name]
 }

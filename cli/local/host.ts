@@ -26,7 +26,7 @@ export interface NewHost {
   /** The first process in its process-id namespace, as this machine counts. */
   readonly pid: number
   /** Lets its programs start. */
-  go(): void
+  readonly go: () => void
 }
 
 function environment(cluster: string, host: string, more: Readonly<Record<string, string>> = {}): Record<string, string> {

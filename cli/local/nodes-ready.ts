@@ -11,7 +11,7 @@ import { clusterPaths } from './paths.ts'
 import type { Detail } from './progress.ts'
 
 /** A client with the admin's credentials. `close` ends its connections. */
-export function adminClient(cluster: string): { readonly client: Client; close(): void } {
+export function adminClient(cluster: string): { readonly client: Client; readonly close: () => void } {
   const { kubeconfig, root } = clusterPaths(cluster)
   const transport = httpsTransport(parseKubeconfig(readFileSync(kubeconfig, 'utf8'), { directory: root }))
   return { client: new Client(transport), close: () => transport.close() }

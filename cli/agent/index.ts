@@ -1,0 +1,59 @@
+/** The agent: all that a node runs beside its container engine and DNS server, in one process. */
+import { Client } from '../../api/client.ts'
+import type { Clock, Random } from '../../api/clock.ts'
+import type { Component } from '../../api/component.ts'
+import { httpsTransport } from '../../api/https-transport.ts'
+import type { Logger } from '../../api/log.ts'
+import { defaultBinDir, defaultConfDir, defaultDataDir, defaultSocketPath, installCni, startCniService, startOverlay } from '../../cni/index.ts'
+import { startKubelet } from '../../kubelet/index.ts'
+import { createDockerRuntime } from '../../kubelet/index.ts'
+import { startProxy } from '../../proxy/index.ts'
+import { together } from '../component.ts'
+import { nodeIdentity } from './identity.ts'
+import type { JoinOptions } from './identity.ts'
+
+export interface AgentOptions extends JoinOptions {
+  readonly overlay: 'vxlan' | 'host-gw'
+  /** The engine's socket. */
+  readonly runtimeEndpoint: string
+  readonly sandboxImage: string
+  readonly clusterDns: readonly string[]
+  readonly clusterDomain: string
+  readonly nodeLabels: Readonly<Record<string, string>>
+  readonly leaseDurationSeconds: number
+  readonly podsMax: number
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+}
+
+const kubeletPort = 10_250
+
+/** Joins if need be, then starts every part. Ends with the first that ends. */
+export async function startAgent(options: AgentOptions): Promise<Component> {
+  const { nodeName, dataDir, clusterDns, clock, random, log } = options
+  const identity = await nodeIdentity(options)
+  const transport = httpsTransport(identity.config)
+  const client = new Client(transport)
+  const part = (name: string): { client: Client; nodeName: string; clock: Clock; random: Random; log: Logger } => ({ client, nodeName, clock, random, log: log.with({ part: name }) })
+  installCni({ binDir: defaultBinDir, socketPath: defaultSocketPath })
+  return together([
+    () => startCniService({ socketPath: defaultSocketPath, log: log.with({ part: 'cni' }) }),
+    () => startOverlay({ ...part('overlay'), backend: options.overlay, confDir: defaultConfDir, dataDir: defaultDataDir, clusterDns }),
+    () => startProxy(part('proxy')),
+    () => startKubelet({
+      ...part('kubelet'),
+      nodeAddresses: options.addresses,
+      nodeLabels: options.nodeLabels,
+      runtime: createDockerRuntime({ socketPath: options.runtimeEndpoint, sandboxImage: options.sandboxImage }),
+      dataDir: `${dataDir}/kubelet`,
+      cni: { binDir: defaultBinDir, confDir: defaultConfDir, cacheDir: `${defaultDataDir}/cache` },
+      clusterDns,
+      clusterDomain: options.clusterDomain,
+      server: { address: '0.0.0.0', port: kubeletPort, ...identity.serving, clientCa: identity.ca },
+      leaseDurationSeconds: options.leaseDurationSeconds,
+      podsMax: options.podsMax,
+    }),
+    { atEnd: () => transport.close() },
+  ])
+}

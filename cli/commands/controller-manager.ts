@@ -1,0 +1,20 @@
+import { systemClock } from '../../api/clock.ts'
+import { createLogger } from '../../api/log.ts'
+import type { LogLevel } from '../../api/log.ts'
+import { startControllers } from '../../controlplane/controllers/index.ts'
+import { clientFrom, runUntilSignal } from '../component.ts'
+
+export interface ControllerManagerFlags {
+  readonly kubeconfig: string
+  readonly clusterCidr: readonly string[]
+  readonly nodeMonitorGracePeriod: number
+  readonly logLevel: LogLevel
+}
+
+/** `fairway controller-manager` */
+export function runControllerManager({ kubeconfig, clusterCidr, nodeMonitorGracePeriod, logLevel }: ControllerManagerFlags): Promise<void> {
+  return runUntilSignal(startControllers({
+    client: clientFrom(kubeconfig), clock: systemClock, random: Math.random, log: createLogger({ level: logLevel }),
+    clusterCIDRs: clusterCidr, nodeMonitorGracePeriodMs: nodeMonitorGracePeriod,
+  }))
+}

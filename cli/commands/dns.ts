@@ -1,0 +1,55 @@
+import { randomInt } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { systemClock } from '../../api/clock.ts'
+import { createLogger, silentLogger } from '../../api/log.ts'
+import type { LogLevel } from '../../api/log.ts'
+import { parseResolvConf, parseUpstream, queryNames, startDns } from '../../dns/index.ts'
+import type { DnsOptions } from '../../dns/index.ts'
+import { typeNumber } from '../../dns/wire/index.ts'
+import { clientFrom, runUntilSignal } from '../component.ts'
+import type { HostPort } from '../option-values.ts'
+
+interface NamesFlags {
+  readonly kubeconfig?: string
+  readonly zone: string
+  readonly pods: DnsOptions['pods']
+  readonly upstream?: readonly string[]
+  readonly resolvConf?: string
+}
+
+export interface DnsFlags extends NamesFlags {
+  readonly wait?: boolean
+  readonly listen?: readonly HostPort[]
+  readonly health?: HostPort
+  readonly logLevel: LogLevel
+}
+
+const pollMs = 50
+
+/** `fairway dns` */
+export async function runDns(flags: DnsFlags): Promise<void> {
+  const { listen = [], kubeconfig, health } = flags
+  if (kubeconfig === undefined || listen.length === 0) throw new Error('Cannot start the DNS server: --kubeconfig FILE and --listen ADDRESS:PORT are needed')
+  const log = createLogger({ level: flags.logLevel })
+  const start = async (): ReturnType<typeof startDns> => {
+    while (flags.wait === true && !existsSync(kubeconfig)) await systemClock.sleep(pollMs)
+    return startDns({ ...namesOptions({ ...flags, kubeconfig }), log, listen, health })
+  }
+  return runUntilSignal(start())
+}
+
+/** `fairway dns query` */
+export async function runQuery(name: string, type: string, flags: NamesFlags): Promise<void> {
+  const { kubeconfig } = flags
+  if (kubeconfig === undefined) throw new Error('Cannot look up a name: --kubeconfig FILE is needed')
+  const number = typeNumber(type.toUpperCase())
+  if (number === undefined) throw new Error(`Cannot look up ${name}: there is no type ${JSON.stringify(type)}`)
+  const { answeredBy, text } = await queryNames({ ...namesOptions({ ...flags, kubeconfig }), serverAddresses: [], log: silentLogger }, { name, type: number })
+  process.stdout.write(text)
+  process.exit(answeredBy === undefined ? 1 : 0)
+}
+
+function namesOptions({ kubeconfig, zone, pods, upstream, resolvConf }: NamesFlags & { readonly kubeconfig: string }): Omit<DnsOptions, 'listen' | 'log' | 'health'> {
+  const upstreams = upstream?.map(parseUpstream) ?? (resolvConf === undefined ? [] : parseResolvConf(readFileSync(resolvConf, 'utf8')))
+  return { client: clientFrom(kubeconfig), zone, pods, upstreams, clock: systemClock, random: Math.random, randomInt: (max) => randomInt(max) }
+}

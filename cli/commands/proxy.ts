@@ -1,0 +1,36 @@
+import { systemClock } from '../../api/clock.ts'
+import { createLogger } from '../../api/log.ts'
+import type { LogLevel } from '../../api/log.ts'
+import { cleanupProxy, explain, startProxy } from '../../proxy/index.ts'
+import { clientFrom, runUntilSignal } from '../component.ts'
+import type { HostPort } from '../option-values.ts'
+import { print } from '../terminal.ts'
+
+export interface ProxyFlags {
+  readonly kubeconfig?: string
+  readonly nodeName: string
+  readonly nodeportAddresses?: readonly string[]
+  readonly healthzBindAddress: HostPort
+  readonly logLevel: LogLevel
+}
+
+/** `fairway proxy` */
+export async function runProxy({ kubeconfig, nodeName, nodeportAddresses, healthzBindAddress, logLevel }: ProxyFlags): Promise<void> {
+  if (kubeconfig === undefined) throw new Error('Cannot start the proxy: --kubeconfig FILE is needed')
+  return runUntilSignal(startProxy({
+    client: clientFrom(kubeconfig), nodeName, clock: systemClock, random: Math.random, log: createLogger({ level: logLevel }),
+    healthz: healthzBindAddress, ...(nodeportAddresses === undefined ? {} : { nodePortAddresses: nodeportAddresses }),
+  }))
+}
+
+/** `fairway proxy cleanup` */
+export function runCleanup(): void {
+  print(cleanupProxy() ? 'Removed what the proxy made' : 'There was nothing to remove')
+}
+
+/** `fairway proxy explain` */
+export async function runExplain(service: string, { kubeconfig, nodeName }: { readonly kubeconfig?: string; readonly nodeName: string }): Promise<void> {
+  if (kubeconfig === undefined) throw new Error('Cannot explain a service: --kubeconfig FILE is needed')
+  print(await explain({ client: clientFrom(kubeconfig), nodeName, service, clock: systemClock, random: Math.random }))
+  process.exit(0)
+}

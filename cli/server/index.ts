@@ -1,0 +1,78 @@
+/** The control plane: an API server, and beside it, in the same process, the scheduler and the controllers. */
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { Client } from '../../api/client.ts'
+import { systemClock } from '../../api/clock.ts'
+import type { Component } from '../../api/component.ts'
+import { createLogger } from '../../api/log.ts'
+import type { LogLevel } from '../../api/log.ts'
+import { startApiServer } from '../../controlplane/apiserver/index.ts'
+import type { ApiServer } from '../../controlplane/apiserver/index.ts'
+import { openStore } from './store.ts'
+
+export interface ApiServerFlags {
+  readonly dataDir: string
+  readonly store: string
+  readonly bind: string
+  readonly port: number
+  readonly advertiseAddress?: string
+  readonly writeKubeconfig?: string
+  readonly writeToken?: string
+  readonly serviceClusterIpRange: string
+  readonly serviceNodePortRange: string
+  readonly clusterDns: string
+  readonly defaultNotReadyTolerationSeconds: number
+  readonly defaultUnreachableTolerationSeconds: number
+  readonly logLevel: LogLevel
+}
+
+/** Opens the store and serves; afterwards writes the files that were asked for. */
+export async function serveApi(flags: ApiServerFlags): Promise<ApiServer> {
+  const log = createLogger({ level: flags.logLevel })
+  const server = await startApiServer({
+    store: openStore(flags.store, flags.dataDir),
+    dataDir: flags.dataDir,
+    bind: flags.bind,
+    port: flags.port,
+    ...(flags.advertiseAddress === undefined ? {} : { advertiseAddress: flags.advertiseAddress }),
+    serviceClusterIPRange: flags.serviceClusterIpRange,
+    serviceNodePortRange: flags.serviceNodePortRange,
+    clusterDnsAddress: flags.clusterDns,
+    notReadyTolerationSeconds: flags.defaultNotReadyTolerationSeconds,
+    unreachableTolerationSeconds: flags.defaultUnreachableTolerationSeconds,
+    clock: systemClock,
+    random: Math.random,
+    log,
+  })
+  if (flags.writeToken !== undefined) writePrivate(flags.writeToken, `${await server.joinToken()}\n`)
+  if (flags.writeKubeconfig !== undefined) writePrivate(flags.writeKubeconfig, server.adminKubeconfig())
+  return server
+}
+
+export interface ServerFlags extends ApiServerFlags {
+  readonly clusterCidr: readonly string[]
+  readonly nodeMonitorGracePeriod: number
+}
+
+/** All of the control plane. */
+export async function startControlPlane(flags: ServerFlags): Promise<Component> {
+  const [server, { startControllers }, { startScheduler }, { together }] = await Promise.all([
+    serveApi(flags), import('../../controlplane/controllers/index.ts'), import('../../controlplane/scheduler/index.ts'), import('../component.ts'),
+  ])
+  const log = createLogger({ level: flags.logLevel })
+  const part = (name: string): { client: Client; clock: typeof systemClock; random: typeof Math.random; log: typeof log } => ({
+    client: new Client(server.transport({ name: `system:${name}`, groups: ['system:masters', 'system:authenticated'] })), clock: systemClock, random: Math.random, log: log.with({ part: name }),
+  })
+  return together([
+    () => Promise.resolve(server),
+    () => startScheduler(part('kube-scheduler')),
+    () => startControllers({ ...part('kube-controller-manager'), clusterCIDRs: flags.clusterCidr, nodeMonitorGracePeriodMs: flags.nodeMonitorGracePeriod }),
+  ])
+}
+
+/** Whole or not at all, and for their owner only. */
+function writePrivate(file: string, text: string): void {
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(`${file}.${process.pid}`, text, { mode: 0o600 })
+  renameSync(`${file}.${process.pid}`, file)
+}
