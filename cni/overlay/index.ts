@@ -1,14 +1,31 @@
 /** The overlay: routes to the pods of every other host, from the watch of Nodes. */
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Client } from '../../api/client.ts'
 import type { Clock, Random } from '../../api/clock.ts'
 import type { Component } from '../../api/component.ts'
+import { InformerSet } from '../../api/informer-set.ts'
+import type { Informer } from '../../api/informer.ts'
 import type { Logger } from '../../api/log.ts'
+import { nodes } from '../../api/resources.ts'
+import type { Node } from '../../api/types.ts'
+import { WorkQueue } from '../../api/work-queue.ts'
+import type { Netns } from '../../netlink/netns.ts'
+import { RouteSocket } from '../../netlink/route/index.ts'
+import type { RouteEvent } from '../../netlink/route/index.ts'
+import { writeNetworkConfig } from '../network-config.ts'
+import { defaultDataDir } from '../paths.ts'
+import { applyOverlay } from './apply.ts'
+import { findUnderlays, readOverlay } from './have.ts'
+import { planOverlay } from './plan.ts'
+import { overlayRouteProtocol, readHost, wantOverlay } from './want.ts'
+import type { Backend, Host, OverlayWant } from './want.ts'
 
 export interface OverlayOptions {
   readonly client: Client
   readonly nodeName: string
   /** `vxlan` works over any network; `host-gw` needs peers on a shared link, and costs nothing per packet. */
-  readonly backend: 'vxlan' | 'host-gw'
+  readonly backend: Backend
   readonly clock: Clock
   readonly random: Random
   readonly log: Logger
@@ -17,6 +34,8 @@ export interface OverlayOptions {
   readonly dataDir?: string | undefined
   /** Cluster DNS addresses that a DNS server of this host answers on: put on `lo` and not tracked. */
   readonly clusterDns?: readonly string[] | undefined
+  /** The host's network namespace, when it is not the caller's. */
+  readonly netns?: Netns | undefined
 }
 
 export interface Overlay extends Component {
@@ -24,7 +43,130 @@ export interface Overlay extends Component {
   readonly ready: Promise<void>
 }
 
+const syncKey = 'sync'
+
 /** Starts it; resolves at once, as the Node may be registered later by this same process: see `ready`. */
 export async function startOverlay(options: OverlayOptions): Promise<Overlay> {
-  throw new Error(`Cannot start overlay ${options.backend}`)
+  const overlay = new NodeOverlay(options)
+  overlay.start()
+  await Promise.resolve()
+  return overlay
+}
+
+/** What a Node says that matters here, as text: heartbeats change nothing of it. */
+function relevant(node: Node | undefined): string {
+  return node === undefined ? '' : JSON.stringify(readHost(node))
+}
+
+class NodeOverlay implements Overlay {
+  readonly done: Promise<void>
+  readonly ready: Promise<void>
+  readonly #options: OverlayOptions
+  readonly #route: RouteSocket
+  readonly #informers: InformerSet
+  readonly #nodes: Informer<Node>
+  readonly #queue: WorkQueue
+  readonly #stop: PromiseWithResolvers<void> = Promise.withResolvers<void>()
+  readonly #firstSync: PromiseWithResolvers<void> = Promise.withResolvers<void>()
+  #listening: { close(): void } | undefined
+  #vxlanLink: number | undefined
+  #problems = ''
+  #peers = ''
+
+  constructor(options: OverlayOptions) {
+    const { client, clock, random, log, netns } = options
+    this.#options = options
+    this.done = this.#stop.promise
+    this.ready = this.#firstSync.promise
+    this.#route = RouteSocket.open({ netns })
+    this.#informers = new InformerSet(client, { clock, random, log })
+    this.#nodes = this.#informers.informer(nodes)
+    this.#queue = new WorkQueue({
+      clock, random, reconcile: () => this.#sync(), onError: (error) => log.error('overlay is not as it should be', { error }),
+      backoff: { initialMs: 100, maxMs: 5000 },
+    })
+  }
+
+  start(): void {
+    this.#listening = this.#route.listen(['link', 'address', 'route', 'neighbour'], (event) => {
+      if (concerns(event, this.#vxlanLink)) this.#queue.add(syncKey)
+    })
+    this.#nodes.onChange(({ old, new: node }) => {
+      if (relevant(old) !== relevant(node)) this.#queue.add(syncKey)
+    })
+    this.#informers.start()
+    void this.#nodes.synced.then(() => this.#queue.add(syncKey))
+  }
+
+  /** Leaves everything in the kernel: pods keep talking while the agent is away. */
+  async stop(): Promise<void> {
+    await this.#queue.stop()
+    this.#informers.stop()
+    this.#listening?.close()
+    this.#listening = undefined
+    this.#route.close()
+    this.#stop.resolve()
+  }
+
+  async #sync(): Promise<void> {
+    // Before the first list is whole, every peer not seen yet would look like one that is gone.
+    if (!this.#nodes.hasSynced()) return
+    const { nodeName, backend, clusterDns = [], netns, log } = this.#options
+    const hosts = this.#nodes.list().map(readHost)
+    const own = hosts.find(({ name }) => name === nodeName)
+    if (own === undefined || own.podCIDRs.length === 0 || Object.keys(own.addresses).length === 0) return
+    const peers = hosts.filter(({ name, podCIDRs }) => name !== nodeName && podCIDRs.length > 0).sort((a, b) => a.name.localeCompare(b.name))
+    const want = wantOverlay({ backend, own, peers, underlays: findUnderlays(this.#route, own), clusterDns })
+    const have = readOverlay(this.#route, netns)
+    this.#vxlanLink = have.vxlan?.index
+    const plan = planOverlay(want, have)
+    if (plan.length > 0) log.debug('overlay', { plan })
+    const failures = applyOverlay(plan, this.#route, netns)
+    this.#report(want, peers)
+    if (failures.length > 0) throw new AggregateError(failures, failures.map(({ message }) => message).join('; '))
+    this.#writeFiles(want, own, peers)
+    this.#firstSync.resolve()
+  }
+
+  #report({ problems }: OverlayWant, peers: readonly Host[]): void {
+    const text = problems.join('; ')
+    if (text !== this.#problems && text !== '') this.#options.log.warn('some peers cannot be reached', { problems: text })
+    this.#problems = text
+    this.#options.log.debug('overlay in place', { peers: peers.length })
+  }
+
+  #writeFiles({ podMtu }: OverlayWant, { podCIDRs }: Host, peers: readonly Host[]): void {
+    const { confDir, dataDir = defaultDataDir, log } = this.#options
+    const text = `${JSON.stringify(peers, null, 2)}\n`
+    if (text !== this.#peers) {
+      mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+      writeFileSync(`${join(dataDir, peersFile)}.new`, text, { mode: 0o600 })
+      renameSync(`${join(dataDir, peersFile)}.new`, join(dataDir, peersFile))
+      this.#peers = text
+    }
+    if (confDir !== undefined && writeNetworkConfig({ confDir, podCIDRs, mtu: podMtu, dataDir })) log.info('wrote the network configuration', { confDir, podCIDRs, mtu: podMtu })
+  }
+}
+
+/** The peers by name, for `fairway cni status`: the kernel knows their addresses only. */
+export const peersFile = 'peers.json'
+
+/** Whether somebody may have changed what is ours, or what ours rests on. Pods come and go all the time. */
+function concerns(event: RouteEvent, vxlanLink: number | undefined): boolean {
+  switch (event.kind) {
+    case 'link':
+      return !/^fw[0-9a-f]{11}$/.test(event.link.name)
+    case 'address':
+      return true
+    case 'route':
+      return event.route.protocol === overlayRouteProtocol
+    case 'neighbour':
+      return event.neighbour.link === vxlanLink
+    case 'forwarding':
+      return event.entry.link === vxlanLink
+    case 'overrun':
+      return true
+    case 'rule':
+      return false
+  }
 }

@@ -1,0 +1,58 @@
+/** What is there: the overlay's links, routes, neighbours and forwarding entries, read back from the kernel. */
+import type { Netns } from '../../netlink/netns.ts'
+import type { Address, ForwardingEntry, Link, Neighbour, Route, RouteSocket } from '../../netlink/route/index.ts'
+import { readSysctl } from '../../netlink/sysctl.ts'
+import { isNotFound } from '../../netlink/errors.ts'
+import { overlayRouteProtocol, vxlanLinkName } from './want.ts'
+import type { Family, Host, Underlay } from './want.ts'
+
+export interface OverlayHave {
+  readonly vxlan: Link | undefined
+  readonly addresses: readonly Address[]
+  readonly neighbours: readonly Neighbour[]
+  readonly forwarding: readonly ForwardingEntry[]
+  /** The overlay's own. */
+  readonly routes: readonly Route[]
+  readonly loopback: { readonly link: number; readonly up: boolean; readonly addresses: readonly Address[] }
+  readonly forwardingOn: Readonly<Record<Family, boolean>>
+}
+
+export const forwardingPaths = { ipv4: 'ipv4/ip_forward', ipv6: 'ipv6/conf/all/forwarding' } as const
+
+export function readOverlay(route: RouteSocket, netns: Netns | undefined): OverlayHave {
+  const vxlan = route.links.get(vxlanLinkName)
+  const on = vxlan === undefined ? undefined : { link: vxlan.index }
+  const lo = route.links.get('lo')
+  return {
+    vxlan,
+    addresses: on === undefined ? [] : route.addresses.list(on),
+    neighbours: on === undefined ? [] : route.neighbours.list(on),
+    forwarding: on === undefined ? [] : route.fdb.list(on),
+    routes: route.routes.list({ protocol: overlayRouteProtocol, table: RT_TABLE_MAIN }),
+    loopback: { link: lo?.index ?? 1, up: lo?.up ?? false, addresses: route.addresses.list({ link: lo?.index ?? 1 }) },
+    forwardingOn: { ipv4: isOn(forwardingPaths.ipv4, netns), ipv6: isOn(forwardingPaths.ipv6, netns) },
+  }
+}
+
+const RT_TABLE_MAIN = 254
+
+function isOn(path: string, netns: Netns | undefined): boolean {
+  try {
+    return readSysctl(path, { netns }) === '1'
+  } catch (error) {
+    if (isNotFound(error)) return false
+    throw error
+  }
+}
+
+/** The links that carry this host's addresses. */
+export function findUnderlays(route: RouteSocket, { addresses }: Host): Partial<Record<Family, Underlay>> {
+  const present = route.addresses.list()
+  const underlays: Partial<Record<Family, Underlay>> = {}
+  for (const family of ['ipv4', 'ipv6'] as const) {
+    const found = present.find(({ address }) => address === addresses[family])
+    const link = found === undefined ? undefined : route.links.get(found.link)
+    if (link !== undefined) underlays[family] = { link: link.index, mtu: link.mtu }
+  }
+  return underlays
+}

@@ -1,0 +1,186 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { Client } from '../../api/client.ts'
+import { systemClock } from '../../api/clock.ts'
+import { silentLogger } from '../../api/log.ts'
+import { Netns } from '../../netlink/netns.ts'
+import { RouteSocket } from '../../netlink/route/index.ts'
+import { TestHost, addressOf } from '../test-support/host.ts'
+import { NodeList } from '../test-support/node-list.ts'
+import { startOverlay } from './index.ts'
+import type { Overlay } from './index.ts'
+import { overlayRouteProtocol, vxlanLinkName } from './want.ts'
+import type { Backend } from './want.ts'
+
+if (process.getuid?.() !== 0) {
+  t.plan(0, 'the overlay against the kernel: needs root')
+  process.exit()
+}
+
+/** A bridge in a namespace of its own, and hosts that hang on it. */
+class Underlay {
+  readonly nodes = new NodeList()
+  readonly hosts: TestHost[] = []
+  readonly #folder = mkdtempSync(join(tmpdir(), 'fairway-underlay-'))
+  readonly #netns = Netns.create(join(this.#folder, 'switch'))
+  readonly #route = RouteSocket.open({ netns: this.#netns })
+  readonly #overlays = new Map<TestHost, Overlay>()
+
+  constructor() {
+    this.#route.links.add({ kind: 'bridge', name: 'br0', up: true })
+  }
+
+  /** Host `n` has 10.90.0.n, and the pods 10.244.n.0/24. */
+  addHost(n: number): TestHost {
+    const host = new TestHost()
+    this.hosts.push(host)
+    this.#route.links.add({ kind: 'veth', name: `port${n}`, up: true, master: this.#route.links.get('br0')?.index, peer: { name: 'eth0', netns: host.netns } })
+    host.route.links.set('eth0', { up: true })
+    const link = host.route.links.get('eth0')?.index ?? 0
+    host.route.addresses.add({ link, address: `10.90.0.${n}`, prefixLength: 24 })
+    host.route.routes.add({ destination: '0.0.0.0/0', gateway: '10.90.0.254', link })
+    this.nodes.set(`node-${n}`, `10.90.0.${n}`, podCIDRs(n))
+    return host
+  }
+
+  async start(host: TestHost, backend: Backend): Promise<Overlay> {
+    const n = this.hosts.indexOf(host) + 1
+    const overlay = await startOverlay({
+      client: new Client(this.nodes.transport), nodeName: `node-${n}`, backend, netns: host.netns, clock: systemClock, random: Math.random, log: silentLogger,
+      confDir: join(host.folder, 'conf'), dataDir: host.dataDir, clusterDns: ['10.96.0.10'],
+    })
+    this.#overlays.set(host, overlay)
+    await overlay.ready
+    return overlay
+  }
+
+  async stop(host: TestHost): Promise<void> {
+    await this.#overlays.get(host)?.stop()
+    this.#overlays.delete(host)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const overlay of this.#overlays.values()) await overlay.stop()
+    for (const host of this.hosts) host[Symbol.dispose]()
+    this.#route.close()
+    this.#netns.close()
+    Netns.delete(join(this.#folder, 'switch'))
+    rmSync(this.#folder, { recursive: true })
+  }
+}
+
+function podCIDRs(n: number): string[] {
+  return [`10.244.${n}.0/24`, `fd00:10:244:${n}::/64`]
+}
+
+/** The plugin's configuration from the list that the overlay wrote. */
+function configOf(host: TestHost): Record<string, unknown> {
+  const list = JSON.parse(readFileSync(join(host.folder, 'conf', '10-fairway.conflist'), 'utf8')) as { cniVersion: string; name: string; plugins: Record<string, unknown>[] }
+  const { capabilities: _capabilities, ...plugin } = list.plugins[0] ?? {}
+  return { ...plugin, cniVersion: list.cniVersion, name: list.name }
+}
+
+async function eventually(condition: () => boolean): Promise<boolean> {
+  for (let waited = 0; waited < 100; waited++) {
+    if (condition()) return true
+    await systemClock.sleep(20)
+  }
+  return false
+}
+
+/** Sends a line by TCP from one pod to another and returns what arrived. */
+async function sendLine(from: TestHost, to: TestHost, address: string): Promise<string> {
+  const server = to.run('b', 'busybox', 'timeout', '5', 'busybox', 'nc', '-l', '-p', '7777')
+  for (let attempt = 0; attempt < 20; attempt++) {
+    const { status } = await from.run('a', 'busybox', 'sh', '-c', `echo over tcp | busybox nc -w 1 ${address} 7777`)
+    if (status === 0) break
+    await systemClock.sleep(50)
+  }
+  return (await server).stdout.trim()
+}
+
+for (const backend of ['vxlan', 'host-gw'] as const) {
+  t.test(`pods of two hosts reach each other by ${backend}`, async (t) => {
+    await using underlay = new Underlay()
+    const [one, two] = [underlay.addHost(1), underlay.addHost(2)]
+    await Promise.all([underlay.start(one, backend), underlay.start(two, backend)])
+    one.addPod('a')
+    two.addPod('b')
+    const [a, b] = [await one.add('a', configOf(one)), await two.add('b', configOf(two))]
+    t.match([a.status, b.status], [0, 0], a.stdout + b.stdout)
+    t.equal((a.object['interfaces'] as { mtu: number }[])[1]?.mtu, backend === 'vxlan' ? 1450 : 1500)
+    t.match(await one.run('a', 'ping', '-c', '1', '-W', '2', addressOf(b)), { status: 0 }, 'pod to pod')
+    t.match(await one.run('a', 'ping', '-c', '1', '-W', '2', '-s', '4000', addressOf(b)), { status: 0 }, 'in fragments')
+    if (backend === 'vxlan') t.match(await one.run('a', 'ping', '-c', '1', '-W', '2', 'fd00:10:244:2::2'), { status: 0 }, 'pod to pod by IPv6')
+    t.match(await one.run(undefined, 'ping', '-c', '1', '-W', '2', addressOf(b)), { status: 0 }, 'host to pod of the other')
+    t.equal(await sendLine(one, two, addressOf(b)), 'over tcp')
+    t.match(await one.run('a', 'ping', '-c', '1', '-W', '2', '10.244.1.77'), { status: 1, stdout: /Unreachable/ }, 'an address of no pod')
+  })
+}
+
+t.test('what others delete comes back', async (t) => {
+  await using underlay = new Underlay()
+  const [one] = [underlay.addHost(1), underlay.addHost(2)]
+  await underlay.start(one, 'vxlan')
+  const { route } = one
+  const link = (): number => route.links.get(vxlanLinkName)?.index ?? 0
+  const whole = (): boolean => route.routes.list({ protocol: overlayRouteProtocol }).length === 4 && route.fdb.list({ link: link() }).length === 1 && route.neighbours.list({ link: link() }).filter(({ state }) => state === 'permanent').length === 2
+  t.ok(whole())
+  await one.run(undefined, 'ip', 'route', 'flush', 'proto', String(overlayRouteProtocol))
+  t.ok(await eventually(whole), 'routes')
+  await one.run(undefined, 'ip', 'neigh', 'flush', 'nud', 'permanent', 'dev', vxlanLinkName)
+  t.ok(await eventually(whole), 'neighbours')
+  await one.run(undefined, 'bridge', 'fdb', 'del', route.fdb.list({ link: link() })[0]?.mac ?? '', 'dst', '10.90.0.2', 'dev', vxlanLinkName)
+  t.ok(await eventually(whole), 'forwarding entries')
+  await one.run(undefined, 'ip', 'link', 'set', vxlanLinkName, 'down')
+  t.ok(await eventually(whole), 'the link set down')
+  await one.run(undefined, 'ip', 'link', 'del', vxlanLinkName)
+  t.ok(await eventually(whole), 'the link itself')
+  await one.run(undefined, 'ip', 'addr', 'flush', 'dev', vxlanLinkName)
+  t.ok(await eventually(() => route.addresses.list({ link: link(), family: 'ipv4' }).length === 1), 'its address')
+  await one.run(undefined, 'ip', 'link', 'set', 'eth0', 'mtu', '1400')
+  t.ok(await eventually(() => route.links.get(vxlanLinkName)?.mtu === 1350), 'the MTU follows')
+  t.ok(await eventually(() => configOf(one)['mtu'] === 1350), 'that of pods too')
+  await one.run(undefined, 'ip', 'addr', 'del', '10.96.0.10/32', 'dev', 'lo')
+  t.ok(await eventually(() => route.addresses.list({ link: 1 }).some(({ address }) => address === '10.96.0.10')), 'the address of cluster DNS')
+})
+
+t.test('peers that go or move are followed, and a restart adopts what is there', async (t) => {
+  await using underlay = new Underlay()
+  const [one] = [underlay.addHost(1), underlay.addHost(2), underlay.addHost(3)]
+  await underlay.start(one, 'vxlan')
+  const { route } = one
+  const link = route.links.get(vxlanLinkName)?.index ?? 0
+  const destinations = (): string => route.fdb.list({ link }).map(({ destination }) => destination).toSorted().join(' ')
+  t.equal(destinations(), '10.90.0.2 10.90.0.3')
+  underlay.nodes.set('node-2', '10.90.0.22', podCIDRs(2))
+  t.ok(await eventually(() => destinations() === '10.90.0.22 10.90.0.3'), 'a host has another address')
+  underlay.nodes.delete('node-3')
+  t.ok(await eventually(() => destinations() === '10.90.0.22'), 'a host left')
+  t.strictSame(route.routes.list({ protocol: overlayRouteProtocol, family: 'ipv4' }).map(({ destination }) => destination).toSorted(), ['10.244.1.0/24', '10.244.2.0/24'])
+
+  await underlay.stop(one)
+  t.equal(destinations(), '10.90.0.22', 'stopping leaves everything in place')
+  underlay.nodes.set('node-2', '10.90.0.2', podCIDRs(2))
+  await underlay.start(one, 'vxlan')
+  t.equal(destinations(), '10.90.0.2', 'what changed meanwhile is mended')
+  t.equal(route.links.get(vxlanLinkName)?.index, link, 'on the same link')
+  await underlay.stop(one)
+  await underlay.start(one, 'host-gw')
+  t.equal(route.links.get(vxlanLinkName), undefined, 'the other backend takes over')
+  t.match(route.routes.list({ protocol: overlayRouteProtocol, family: 'ipv4', type: 'unicast' }), [{ destination: '10.244.2.0/24', gateway: '10.90.0.2' }])
+})
+
+t.test('a host waits for its pod range', async (t) => {
+  await using underlay = new Underlay()
+  const one = underlay.addHost(1)
+  underlay.nodes.set('node-1', '10.90.0.1', [])
+  const starting = underlay.start(one, 'vxlan')
+  await systemClock.sleep(100)
+  t.equal(existsSync(join(one.folder, 'conf')), false)
+  underlay.nodes.set('node-1', '10.90.0.1', podCIDRs(1))
+  await starting
+  t.match(configOf(one), { mtu: 1450, ipam: { ranges: [[{ subnet: '10.244.1.0/24' }], [{ subnet: 'fd00:10:244:1::/64' }]] } })
+})

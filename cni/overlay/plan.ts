@@ -1,0 +1,98 @@
+/** The difference between the overlay that is wanted and the one that is there. Pure. */
+import type { Link, Route } from '../../netlink/route/index.ts'
+import { familyOf, vxlanLinkName, vxlanPort, vxlanId } from './want.ts'
+import type { Family, OverlayWant, WantedRoute } from './want.ts'
+import type { OverlayHave } from './have.ts'
+
+type Vxlan = NonNullable<OverlayWant['vxlan']>
+
+/** Entries of the VXLAN link name no link: there is one, and its index may change while a plan is applied. */
+export type Operation =
+  | { readonly kind: 'setForwarding'; readonly family: Family }
+  | { readonly kind: 'deleteVxlan' }
+  | { readonly kind: 'addVxlan'; readonly vxlan: Vxlan }
+  | { readonly kind: 'setVxlan'; readonly change: { readonly mac?: string; readonly mtu?: number; readonly up?: true } }
+  | { readonly kind: 'setLoopbackUp'; readonly link: number }
+  | { readonly kind: 'addAddress' | 'deleteAddress'; readonly link?: number | undefined; readonly address: string; readonly prefixLength: number; readonly scope?: number | undefined }
+  | { readonly kind: 'setNeighbour'; readonly address: string; readonly mac: string }
+  | { readonly kind: 'deleteNeighbour'; readonly address: string }
+  | { readonly kind: 'setForwardingEntry'; readonly mac: string; readonly destination: string }
+  | { readonly kind: 'deleteForwardingEntry'; readonly mac: string; readonly destination?: string | undefined }
+  | { readonly kind: 'setRoute'; readonly route: WantedRoute }
+  | { readonly kind: 'deleteRoute'; readonly route: Route }
+
+/** RT_SCOPE_HOST: an address that is never chosen as the source of what this host sends. */
+const scopeHost = 254
+
+export function planOverlay(want: OverlayWant, have: OverlayHave): Operation[] {
+  const remake = want.vxlan !== undefined && have.vxlan !== undefined && !isSameTunnel(want.vxlan, have.vxlan)
+  // with the link goes what hangs on it
+  const present = remake ? { ...have, vxlan: undefined, addresses: [], neighbours: [], forwarding: [], routes: have.routes.filter(({ link }) => link !== have.vxlan?.index) } : have
+  return [
+    ...want.families.filter((family) => !have.forwardingOn[family]).map((family) => ({ kind: 'setForwarding', family } as const)),
+    ...planLoopback(want, have),
+    ...(have.vxlan !== undefined && (remake || want.vxlan === undefined) ? [{ kind: 'deleteVxlan' } as const] : []),
+    ...(want.vxlan === undefined ? [] : planVxlan(want.vxlan, present)),
+    ...planRoutes(want, present),
+  ]
+}
+
+/** What cannot be changed of a link that is there. */
+function isSameTunnel(want: Vxlan, { kind, vxlan }: Link): boolean {
+  return kind === 'vxlan' && vxlan?.id === vxlanId && vxlan.port === vxlanPort && !vxlan.learning && vxlan.local === want.local && vxlan.link === want.underlay
+}
+
+function planLoopback({ loopback }: OverlayWant, { loopback: have }: OverlayHave): Operation[] {
+  const wrong = have.addresses.filter(({ address, scope }) => loopback.includes(address) && familyOf(address) === 'ipv4' && scope !== scopeHost)
+  const right = have.addresses.filter((address) => !wrong.includes(address)).map(({ address }) => address)
+  const place = (address: string): { link: number; address: string; prefixLength: number } => ({ link: have.link, address, prefixLength: familyOf(address) === 'ipv4' ? 32 : 128 })
+  return [
+    ...(have.up ? [] : [{ kind: 'setLoopbackUp', link: have.link } as const]),
+    ...wrong.map(({ address, prefixLength }) => ({ kind: 'deleteAddress', link: have.link, address, prefixLength } as const)),
+    ...loopback.filter((address) => !right.includes(address)).map((address) => ({ kind: 'addAddress', ...place(address), scope: scopeHost } as const)),
+  ]
+}
+
+function planVxlan(want: Vxlan, { vxlan, addresses, neighbours, forwarding }: OverlayHave): Operation[] {
+  const plan: Operation[] = []
+  if (vxlan === undefined) plan.push({ kind: 'addVxlan', vxlan: want })
+  else {
+    const change = { ...(vxlan.mac === want.mac ? {} : { mac: want.mac }), ...(vxlan.mtu === want.mtu ? {} : { mtu: want.mtu }), ...(vxlan.up ? {} : { up: true } as const) }
+    if (Object.keys(change).length > 0) plan.push({ kind: 'setVxlan', change })
+  }
+  const own = addresses.filter(({ address }) => !address.startsWith('fe80:'))
+  for (const { address, prefixLength } of own) if (!want.addresses.includes(address)) plan.push({ kind: 'deleteAddress', address, prefixLength })
+  for (const address of want.addresses) if (!own.some((one) => one.address === address)) plan.push({ kind: 'addAddress', address, prefixLength: familyOf(address) === 'ipv4' ? 32 : 128 })
+
+  // an entry of a peer that is there no more goes before another takes its place
+  const permanent = new Map(neighbours.filter(({ state }) => state === 'permanent').map(({ address, mac }) => [address, mac]))
+  const wantedNeighbours = new Map(want.neighbours.map(({ address, mac }) => [address, mac]))
+  for (const address of permanent.keys()) if (!wantedNeighbours.has(address)) plan.push({ kind: 'deleteNeighbour', address })
+  for (const [address, mac] of wantedNeighbours) if (permanent.get(address) !== mac) plan.push({ kind: 'setNeighbour', address, mac })
+
+  const entries = new Map(want.forwarding.map(({ mac, destination }) => [mac, destination]))
+  for (const { mac, destination } of forwarding) {
+    if (!entries.has(mac)) plan.push({ kind: 'deleteForwardingEntry', mac, destination })
+  }
+  for (const [mac, destination] of entries) {
+    const present = forwarding.filter((entry) => entry.mac === mac)
+    if (present.length === 1 && present[0]?.destination === destination) continue
+    if (present.length > 0) plan.push({ kind: 'deleteForwardingEntry', mac })
+    plan.push({ kind: 'setForwardingEntry', mac, destination })
+  }
+  return plan
+}
+
+function planRoutes(want: OverlayWant, { routes, vxlan }: OverlayHave): Operation[] {
+  const isSame = (wanted: WantedRoute, { type, gateway, link }: Route): boolean =>
+    wanted.type === type && (type === 'unreachable' || (wanted.gateway === gateway && (wanted.link === vxlanLinkName ? vxlan?.index : wanted.link) === link))
+  const kept = new Set<WantedRoute>()
+  const plan: Operation[] = []
+  for (const route of routes) {
+    const wanted = want.routes.find(({ destination }) => destination === route.destination)
+    if (wanted !== undefined && !kept.has(wanted) && isSame(wanted, route)) kept.add(wanted)
+    else plan.push({ kind: 'deleteRoute', route })
+  }
+  for (const route of want.routes) if (!kept.has(route)) plan.push({ kind: 'setRoute', route })
+  return plan
+}

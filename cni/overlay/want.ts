@@ -1,0 +1,170 @@
+/** What this host's network to the others is to look like, from the Nodes. Pure. */
+import { createHash } from 'node:crypto'
+import type { Node } from '../../api/types.ts'
+import { canonicalAddress, parsePrefix } from '../../netlink/addresses.ts'
+
+export type Backend = 'vxlan' | 'host-gw'
+export type Family = 'ipv4' | 'ipv6'
+
+/** The owner of the overlay's routes (RTPROT_*), beside that of the plugin's. */
+export const overlayRouteProtocol = 71
+export const vxlanLinkName = 'fairway-vxlan'
+export const vxlanId = 1
+/** IANA's; Linux' own default is older. */
+export const vxlanPort = 4789
+/** Outer IPv4 (20) or IPv6 (40), UDP (8), VXLAN (8), inner Ethernet (14): RFC 7348. */
+const vxlanOverhead = { ipv4: 50, ipv6: 70 } as const
+
+/** A host of the cluster, as far as its Node says where it and its pods are. */
+export interface Host {
+  readonly name: string
+  readonly addresses: Readonly<Partial<Record<Family, string>>>
+  readonly podCIDRs: readonly string[]
+}
+
+/** The link that carries an address of this host. */
+export interface Underlay {
+  readonly link: number
+  readonly mtu: number
+}
+
+export interface WantedRoute {
+  readonly destination: string
+  /** Which link: by its name, or the underlay by its index; none of an unreachable route. */
+  readonly link?: string | number | undefined
+  readonly gateway?: string | undefined
+  readonly onlink?: boolean | undefined
+  readonly type: 'unicast' | 'unreachable'
+}
+
+export interface OverlayWant {
+  readonly vxlan: {
+    readonly mac: string
+    readonly mtu: number
+    readonly local: string
+    readonly underlay: number
+    readonly addresses: readonly string[]
+    readonly neighbours: readonly { readonly address: string; readonly mac: string }[]
+    readonly forwarding: readonly { readonly mac: string; readonly destination: string }[]
+  } | undefined
+  readonly routes: readonly WantedRoute[]
+  /** Cluster DNS addresses of this host. */
+  readonly loopback: readonly string[]
+  readonly families: readonly Family[]
+  /** MTU of pods. */
+  readonly podMtu: number
+  /** Peers that cannot be reached as things are. */
+  readonly problems: readonly string[]
+}
+
+export function familyOf(address: string): Family {
+  return address.includes(':') ? 'ipv6' : 'ipv4'
+}
+
+function canonical(prefix: string): string | undefined {
+  try {
+    const { address, prefixLength } = parsePrefix(prefix)
+    return `${address}/${prefixLength}`
+  } catch (error) {
+    if ((error as Error).name === 'LayoutError') return undefined
+    throw error
+  }
+}
+
+/** What a Node says of its host. Addresses that are none are left out: the API server checks them, but another's may not. */
+export function readHost({ metadata, spec, status }: Node): Host {
+  const cidrs = spec.podCIDRs ?? (spec.podCIDR === undefined ? [] : [spec.podCIDR])
+  const addresses: Partial<Record<Family, string>> = {}
+  for (const { type, address } of status?.addresses ?? []) {
+    const valid = canonical(address)
+    if (type === 'InternalIP' && valid !== undefined && !address.includes('/')) addresses[familyOf(address)] ??= canonicalAddress(address)
+  }
+  return { name: metadata.name ?? '', addresses, podCIDRs: cidrs.flatMap((cidr) => canonical(cidr) ?? []) }
+}
+
+/**
+ * The MAC of a host's VXLAN link: derived from the node's name, so that every host knows every other's without anybody writing it anywhere, and
+ * so that a host that was made anew is reached at once. 40 bits: two of 1,000 hosts meet in one of two million clusters.
+ */
+export function vtepMac(nodeName: string): string {
+  return `02:${createHash('sha256').update(`fairway vtep ${nodeName}`).digest('hex').slice(0, 10).match(/../g)?.join(':') ?? ''}`
+}
+
+/** The address of a host in its own pod range: nobody else's there, and so what other hosts send to and see. */
+function gatewayOf(podCIDR: string): string {
+  return parsePrefix(podCIDR).address
+}
+
+/** IPv6 wants next hops that are link-local (RFC 4861): derived from the MAC as the kernel would (RFC 4291, appendix A). */
+function linkLocal(mac: string): string {
+  const bytes = mac.split(':').map((byte) => Number.parseInt(byte, 16))
+  const eui = [(bytes[0] ?? 0) ^ 2, bytes[1], bytes[2], 0xff, 0xfe, bytes[3], bytes[4], bytes[5]].map((byte) => (byte ?? 0).toString(16).padStart(2, '0'))
+  return canonicalAddress(`fe80::${eui.join('').match(/..../g)?.join(':') ?? ''}`)
+}
+
+export interface WantOptions {
+  readonly backend: Backend
+  readonly own: Host
+  readonly peers: readonly Host[]
+  /** By this host's own addresses. */
+  readonly underlays: Readonly<Partial<Record<Family, Underlay>>>
+  readonly clusterDns: readonly string[]
+}
+
+/** The family of the tunnel: IPv4 where this host has it. */
+export function tunnelFamily({ addresses }: Host): Family {
+  return addresses.ipv4 === undefined ? 'ipv6' : 'ipv4'
+}
+
+export function wantOverlay(options: WantOptions): OverlayWant {
+  const { own, clusterDns } = options
+  const families = [...new Set(own.podCIDRs.map((cidr) => familyOf(cidr)))]
+  const backend = options.backend === 'vxlan' ? wantVxlan(options) : wantHostGateway(options)
+  // what is in our range and is no pod is nowhere: without this it would go to the default route, and perhaps come back
+  const unreachable = own.podCIDRs.map((destination) => ({ destination, type: 'unreachable' } as const))
+  return { ...backend, routes: [...unreachable, ...backend.routes], loopback: clusterDns, families }
+}
+
+type BackendWant = Pick<OverlayWant, 'vxlan' | 'routes' | 'podMtu' | 'problems'>
+
+function wantVxlan({ own, peers, underlays }: WantOptions): BackendWant {
+  const family = tunnelFamily(own)
+  const underlay = underlays[family]
+  const local = own.addresses[family]
+  if (underlay === undefined || local === undefined) throw new Error(`Cannot make a VXLAN link: this host's address ${local ?? '(its Node has none)'} is on none of its links`)
+  const mtu = underlay.mtu - vxlanOverhead[family]
+  const reachable = peers.flatMap((peer) => {
+    const address = peer.addresses[family]
+    return address === undefined ? [] : [{ ...peer, address, mac: vtepMac(peer.name) }]
+  })
+  const gateways = reachable.flatMap(({ mac, podCIDRs }) => podCIDRs.map((destination) => ({ destination, mac, gateway: familyOf(destination) === 'ipv4' ? gatewayOf(destination) : linkLocal(mac) })))
+  return {
+    vxlan: {
+      mac: vtepMac(own.name), mtu, local, underlay: underlay.link,
+      addresses: own.podCIDRs.map(gatewayOf),
+      neighbours: [...new Map(gateways.map(({ gateway, mac }) => [gateway, { address: gateway, mac }])).values()],
+      forwarding: reachable.map(({ mac, address }) => ({ mac, destination: address })),
+    },
+    routes: gateways.map(({ destination, gateway }) => ({ destination, gateway, link: vxlanLinkName, onlink: true, type: 'unicast' })),
+    podMtu: mtu,
+    problems: peers.filter(({ name }) => !reachable.some((peer) => peer.name === name)).map(({ name }) => `node ${name} has no ${family === 'ipv4' ? 'IPv4' : 'IPv6'} address`),
+  }
+}
+
+function wantHostGateway({ own, peers, underlays }: WantOptions): BackendWant {
+  const routes: WantedRoute[] = []
+  const problems: string[] = []
+  for (const { name, addresses, podCIDRs } of peers) {
+    for (const destination of podCIDRs) {
+      const family = familyOf(destination)
+      const gateway = addresses[family]
+      const underlay = underlays[family]
+      if (gateway === undefined) problems.push(`node ${name} has no address of the family of its pods ${destination}`)
+      else if (underlay === undefined) problems.push(`this host has no address on a link through which to reach ${gateway}`)
+      else routes.push({ destination, gateway, link: underlay.link, type: 'unicast' })
+    }
+  }
+  const mtus = [...new Set(own.podCIDRs.map((cidr) => familyOf(cidr)))].flatMap((family) => underlays[family]?.mtu ?? [])
+  if (mtus.length === 0) throw new Error(`Cannot route to other hosts: this host's addresses ${Object.values(own.addresses).join(', ') || '(its Node has none)'} are on none of its links`)
+  return { vxlan: undefined, routes, podMtu: Math.min(...mtus), problems }
+}
