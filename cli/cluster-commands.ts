@@ -1,6 +1,7 @@
 /** The commands for local clusters: `up`, `down`, `status`, `node`, `kubeconfig`, `image`, `kubectl`. */
 import { Option } from 'commander'
 import type { Command } from 'commander'
+import type { UpFlags } from './commands/up.ts'
 import { wholeNumber } from './option-values.ts'
 
 const nodesMax = 100
@@ -16,7 +17,7 @@ export function addClusterCommands(program: Command): void {
     .addOption(new Option('--overlay <overlay>', 'how pods of different hosts reach each other').choices(['vxlan', 'host-gw']).default('vxlan'))
     .addOption(new Option('--ip-family <family>', 'addresses of pods and services').choices(['ipv4', 'ipv6', 'dual']).default('ipv4'))
     .option('--demo', 'then show who reaches what')
-    .action(async (options) => (await import('./commands/up.ts')).runUp(options as Parameters<typeof import('./commands/up.ts').runUp>[0]))
+    .action(async (options) => (await import('./commands/up.ts')).runUp(options as UpFlags))
   program.command('down').description('remove a local cluster; leaves nothing behind')
     .addOption(nameOption())
     .option('--all', 'every local cluster')

@@ -98,7 +98,7 @@ function addKubelet(kubelet: Command): void {
 function addProxy(proxy: Command): void {
   proxy.enablePositionalOptions().option('--kubeconfig <file>', 'how to reach the API server, and as whom').addOption(nodeNameOption()).addOption(logLevelOption())
     .addOption(new Option('--nodeport-addresses <ranges>', 'addresses that node ports are served on').argParser(collect(cidr)))
-    .addOption(new Option('--healthz-bind-address <address>', 'where /healthz is served').default({ address: '127.0.0.1', port: 10_256 }, '127.0.0.1:10256').argParser(addressAndPort))
+    .addOption(new Option('--healthz-bind-address <address>', 'where /healthz is served').default('127.0.0.1:10256').argParser((text) => (addressAndPort(text), text)))
     .action(async (options) => (await import('./commands/proxy.ts')).runProxy(options as never))
   proxy.command('cleanup').description('remove all that the proxy made in this network namespace')
     .action(async () => (await import('./commands/proxy.ts')).runCleanup())

@@ -1,5 +1,6 @@
 import { systemClock } from '../../api/clock.ts'
 import { createLogger } from '../../api/log.ts'
+import { loadKubeconfig } from '../../api/kubeconfig.ts'
 import type { LogLevel } from '../../api/log.ts'
 import { startControllers } from '../../controlplane/controllers/index.ts'
 import { clientFrom, runUntilSignal } from '../component.ts'
@@ -12,9 +13,10 @@ export interface ControllerManagerFlags {
 }
 
 /** `fairway controller-manager` */
-export function runControllerManager({ kubeconfig, clusterCidr, nodeMonitorGracePeriod, logLevel }: ControllerManagerFlags): Promise<void> {
+export async function runControllerManager({ kubeconfig, clusterCidr, nodeMonitorGracePeriod, logLevel }: ControllerManagerFlags): Promise<void> {
+  const { ca } = loadKubeconfig(kubeconfig)
   return runUntilSignal(startControllers({
     client: clientFrom(kubeconfig), clock: systemClock, random: Math.random, log: createLogger({ level: logLevel }),
-    clusterCIDRs: clusterCidr, nodeMonitorGracePeriodMs: nodeMonitorGracePeriod,
+    ...(ca === undefined ? {} : { rootCA: ca }), clusterCIDRs: clusterCidr, nodeMonitorGracePeriodMs: nodeMonitorGracePeriod,
   }))
 }

@@ -3,14 +3,13 @@ import { createLogger } from '../../api/log.ts'
 import type { LogLevel } from '../../api/log.ts'
 import { cleanupProxy, explain, startProxy } from '../../proxy/index.ts'
 import { clientFrom, runUntilSignal } from '../component.ts'
-import type { HostPort } from '../option-values.ts'
 import { print } from '../terminal.ts'
 
 export interface ProxyFlags {
   readonly kubeconfig?: string
   readonly nodeName: string
   readonly nodeportAddresses?: readonly string[]
-  readonly healthzBindAddress: HostPort
+  readonly healthzBindAddress: string
   readonly logLevel: LogLevel
 }
 
@@ -19,7 +18,7 @@ export async function runProxy({ kubeconfig, nodeName, nodeportAddresses, health
   if (kubeconfig === undefined) throw new Error('Cannot start the proxy: --kubeconfig FILE is needed')
   return runUntilSignal(startProxy({
     client: clientFrom(kubeconfig), nodeName, clock: systemClock, random: Math.random, log: createLogger({ level: logLevel }),
-    healthz: healthzBindAddress, ...(nodeportAddresses === undefined ? {} : { nodePortAddresses: nodeportAddresses }),
+    healthzBindAddress, ...(nodeportAddresses === undefined ? {} : { nodePortAddresses: nodeportAddresses }),
   }))
 }
 

@@ -43,7 +43,7 @@ export async function runUp(flags: UpFlags): Promise<void> {
 /** Flags of the command-line contract whose parts are not written yet: refused by name, never ignored. */
 function refuseWhatIsNotThere({ controlPlanes, store, runtime, ipFamily }: UpFlags): void {
   if (controlPlanes !== 1) throw new Error(`Cannot make ${controlPlanes} control planes: more than one needs the etcd store, which is not there yet; leave out --control-planes`)
-  if (store !== 'sqlite') throw new Error(`Cannot use store ${JSON.stringify(store)}: local clusters know sqlite${/^etcd/.test(store) ? '; etcd is not there yet' : ''}`)
+  if (store !== 'sqlite') throw new Error(`Cannot use store ${JSON.stringify(store)}: local clusters know sqlite${store.startsWith('etcd') ? '; etcd is not there yet' : ''}`)
   if (runtime !== 'docker') throw new Error(`Cannot use runtime ${runtime}: it is not there yet; leave out --runtime`)
   if (ipFamily !== 'ipv4') throw new Error(`Cannot use IP family ${ipFamily}: it is not there yet; leave out --ip-family`)
 }

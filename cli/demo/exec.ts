@@ -1,5 +1,5 @@
 /** Runs a program in a container through the API server, over a WebSocket with Kubernetes' `v5.channel.k8s.io` subprotocol. */
-import WebSocket from 'ws'
+import { WebSocket } from 'ws'
 import type { ClusterConfig } from '../../api/kubeconfig.ts'
 import type { Status } from '../../api/types.ts'
 

@@ -6,9 +6,8 @@ import { systemClock } from '../../api/clock.ts'
 import type { Component } from '../../api/component.ts'
 import { createLogger } from '../../api/log.ts'
 import type { LogLevel } from '../../api/log.ts'
-import { startApiServer } from '../../controlplane/apiserver/index.ts'
+import { openStore, startApiServer } from '../../controlplane/apiserver/index.ts'
 import type { ApiServer } from '../../controlplane/apiserver/index.ts'
-import { openStore } from './store.ts'
 
 export interface ApiServerFlags {
   readonly dataDir: string
@@ -29,8 +28,9 @@ export interface ApiServerFlags {
 /** Opens the store and serves; afterwards writes the files that were asked for. */
 export async function serveApi(flags: ApiServerFlags): Promise<ApiServer> {
   const log = createLogger({ level: flags.logLevel })
+  const store = openStore(flags.store, flags.dataDir)
   const server = await startApiServer({
-    store: openStore(flags.store, flags.dataDir),
+    store,
     dataDir: flags.dataDir,
     bind: flags.bind,
     port: flags.port,
@@ -46,7 +46,14 @@ export async function serveApi(flags: ApiServerFlags): Promise<ApiServer> {
   })
   if (flags.writeToken !== undefined) writePrivate(flags.writeToken, `${await server.joinToken()}\n`)
   if (flags.writeKubeconfig !== undefined) writePrivate(flags.writeKubeconfig, server.adminKubeconfig())
-  return server
+  return Object.assign(server, { stop: closingAfter(server, store) })
+}
+
+/** The store is closed once nothing writes to it any more. */
+function closingAfter(server: ApiServer, store: { close(): void | Promise<void> }): () => Promise<void> {
+  const stop = server.stop.bind(server)
+  let stopping: Promise<void> | undefined
+  return () => (stopping ??= stop().then(() => store.close()))
 }
 
 export interface ServerFlags extends ApiServerFlags {
@@ -66,7 +73,7 @@ export async function startControlPlane(flags: ServerFlags): Promise<Component> 
   return together([
     () => Promise.resolve(server),
     () => startScheduler(part('kube-scheduler')),
-    () => startControllers({ ...part('kube-controller-manager'), clusterCIDRs: flags.clusterCidr, nodeMonitorGracePeriodMs: flags.nodeMonitorGracePeriod }),
+    () => startControllers({ ...part('kube-controller-manager'), rootCA: server.caCertificate, clusterCIDRs: flags.clusterCidr, nodeMonitorGracePeriodMs: flags.nodeMonitorGracePeriod }),
   ])
 }
 
