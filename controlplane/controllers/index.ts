@@ -4,8 +4,12 @@ import { InformerSet } from '../../api/informer-set.ts'
 import type { Controller, ControllerFactory, ControllersOptions } from './controller.ts'
 import { deploymentController } from './deployment/index.ts'
 import { endpointSliceController } from './endpoint-slices/index.ts'
+import { garbageController } from './garbage/index.ts'
 import { namespaceController } from './namespaces/index.ts'
 import { nodeIpamController } from './node-ipam/index.ts'
+import { nodeLifecycleController } from './node-lifecycle/index.ts'
+import { taintEvictionController } from './node-lifecycle/taint-eviction.ts'
+import { podGCController } from './pod-gc/index.ts'
 import { replicaSetController } from './replica-set/index.ts'
 import { rootCAController, serviceAccountController } from './service-accounts.ts'
 
@@ -17,6 +21,10 @@ const factories: Readonly<Record<string, ControllerFactory>> = {
   'replicaset': replicaSetController,
   'endpointslice': endpointSliceController,
   'node-ipam': nodeIpamController,
+  'node-lifecycle': nodeLifecycleController,
+  'taint-eviction': taintEvictionController,
+  'pod-garbage-collector': podGCController,
+  'garbage-collector': garbageController,
   'namespace': namespaceController,
   'serviceaccount': serviceAccountController,
   'root-ca-certificate-publisher': rootCAController,
