@@ -1,0 +1,100 @@
+/** What the kernel has: our table as it was read, in the same keys as `want`. Kept current by what is applied, so it is read once. */
+import { isDeepStrictEqual } from 'node:util'
+import type { Chain, Element, NamedSet, Ruleset, Verdict } from '../netlink/nftables/index.ts'
+import { fixedChains, isDynamic, sets, spreadingRules } from './rules.ts'
+import type { ChainPlan, FixedOptions } from './rules.ts'
+import { dropVerdict } from './service.ts'
+
+export interface Have {
+  /** Nothing of the table can be kept: it is not there, or is another one's of that name. */
+  readonly fresh: boolean
+  /** Chains that are as they should be. */
+  readonly chains: Set<string>
+  /** Chains that are there with other rules or hooks than they should have. */
+  readonly wrongChains: ReadonlySet<string>
+  /** Sets that are none of ours. */
+  readonly foreignSets: ReadonlySet<string>
+  /** Elements by set: the key as text, and for maps what it leads to (`n2`, `10.244.0.5 8080`); empty for sets. */
+  readonly sets: Map<string, Map<string, string>>
+  /** How many endpoint elements each frontend has, by endpoint map and key: one more than the highest index. */
+  readonly counts: Map<string, Map<string, number>>
+}
+
+/** Before anything is there. */
+export function nothing(): Have {
+  return { fresh: true, chains: new Set(), wrongChains: new Set(), foreignSets: new Set(), sets: emptySets(), counts: new Map() }
+}
+
+/** Reads a table's state. */
+export function readHave(ruleset: Ruleset | undefined, options: FixedOptions): Have {
+  if (ruleset === undefined || !hasOurSets(ruleset)) return nothing()
+  const have: Have = { ...nothing(), fresh: false }
+  const wrongChains = new Set<string>()
+  const fixed = new Map(fixedChains(options).map((chain) => [chain.name, chain]))
+  for (const chain of ruleset.chains.values()) {
+    if (isAsPlanned(chain, fixed.get(chain.name) ?? spreadingPlan(chain.name))) have.chains.add(chain.name)
+    else wrongChains.add(chain.name)
+  }
+  const foreignSets = new Set([...ruleset.sets.keys()].filter((name) => !sets.has(name)))
+  for (const set of ruleset.sets.values()) if (sets.has(set.name) && !isDynamic(set.name)) readElements(have, set)
+  return { ...have, wrongChains, foreignSets }
+}
+
+function emptySets(): Map<string, Map<string, string>> {
+  return new Map([...sets.keys()].map((name) => [name, new Map<string, string>()]))
+}
+
+/** Types cannot be changed in place. */
+function hasOurSets(ruleset: Ruleset): boolean {
+  return [...sets.values()].every((wanted) => {
+    const set = ruleset.sets.get(wanted.name)
+    return set !== undefined && isDeepStrictEqual(shape(set), shape(wanted))
+  })
+}
+
+function shape({ key, data, interval = false, timeout = false, dynamic = false }: Omit<NamedSet, 'handle' | 'elements'>): unknown {
+  return { key: [...key], data: typeof data === 'string' ? data : [...(data ?? [])], interval, timeout, dynamic }
+}
+
+export function spreadingPlan(name: string): ChainPlan | undefined {
+  const rules = spreadingRules(name)
+  return rules === undefined ? undefined : { name, rules }
+}
+
+function isAsPlanned(chain: Chain, plan: ChainPlan | undefined): boolean {
+  return plan !== undefined && isDeepStrictEqual(chain.base, plan.base)
+    && isDeepStrictEqual(chain.rules.map(({ statements }) => statements), plan.rules.map(({ statements }) => statements))
+}
+
+function readElements(have: Have, set: NamedSet): void {
+  const elements = have.sets.get(set.name)
+  if (elements === undefined) return
+  for (const element of set.elements) {
+    const key = element.key.join(' ')
+    elements.set(key, dataText(element))
+    if (isEndpointMap(set.name)) countEndpoint(have, set.name, key)
+  }
+}
+
+function dataText({ data }: Element): string {
+  if (data === undefined) return ''
+  if (!isVerdict(data)) return data.join(' ')
+  return 'chain' in data ? data.chain : data.verdict === 'drop' ? dropVerdict : `verdict ${data.verdict}`
+}
+
+function isVerdict(data: NonNullable<Element['data']>): data is Verdict {
+  return 'verdict' in data
+}
+
+export function isEndpointMap(set: string): boolean {
+  return set.startsWith('endpoint')
+}
+
+function countEndpoint({ counts }: Have, set: string, key: string): void {
+  const at = key.lastIndexOf(' ')
+  const frontend = key.slice(0, at)
+  const byFrontend = counts.get(set) ?? new Map<string, number>()
+  counts.set(set, byFrontend)
+  byFrontend.set(frontend, Math.max(byFrontend.get(frontend) ?? 0, Number(key.slice(at + 1)) + 1))
+}
+

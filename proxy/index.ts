@@ -1,0 +1,234 @@
+/** The service proxy: Services and EndpointSlices of the watch become elements of the kernel's maps. */
+import type { Client } from '../api/client.ts'
+import type { Clock, Random } from '../api/clock.ts'
+import type { Component } from '../api/component.ts'
+import { EventRecorder } from '../api/events.ts'
+import { InformerSet } from '../api/informer-set.ts'
+import { objectKey } from '../api/informer.ts'
+import type { Informer } from '../api/informer.ts'
+import type { Logger } from '../api/log.ts'
+import { endpointSlices, nodes, services } from '../api/resources.ts'
+import type { EndpointSlice, KubeObject, Node, Service } from '../api/types.ts'
+import { WorkQueue } from '../api/work-queue.ts'
+import { deleteConntrack } from '../netlink/conntrack.ts'
+import { isNotFound } from '../netlink/errors.ts'
+import type { Netns } from '../netlink/netns.ts'
+import { openNftables } from '../netlink/nftables/index.ts'
+import type { Nftables } from '../netlink/nftables/index.ts'
+import { RouteSocket } from '../netlink/route/index.ts'
+import { writeSysctl } from '../netlink/sysctl.ts'
+import { createCleaner } from './conntrack.ts'
+import type { ConntrackCleaner } from './conntrack.ts'
+import { families } from './families.ts'
+import { startHealthServer } from './health.ts'
+import type { HealthServer } from './health.ts'
+import { nodeView } from './node.ts'
+import type { NodeOptions } from './node.ts'
+import { serviceNameLabel, wantNode, wantService } from './service.ts'
+import type { NodeView } from './service.ts'
+import { Sync } from './sync.ts'
+import { Want } from './want.ts'
+
+export { cleanupProxy } from './cleanup.ts'
+export { explainService } from './explain.ts'
+
+export interface ProxyOptions extends NodeOptions {
+  readonly client: Client
+  readonly nodeName: string
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+  /** The network namespace to program; by default the one that it runs in. */
+  readonly netns?: Netns | undefined
+  /** Where health is served, by default 127.0.0.1:10256; `none`: nowhere. */
+  readonly healthzBindAddress?: string | undefined
+  /** For tests: in place of the kernel's. */
+  readonly nftables?: Nftables | undefined
+}
+
+export interface Proxy extends Component {
+  /** Where health is served. */
+  readonly healthzAddress: string | undefined
+}
+
+const syncKey = 'sync'
+const byService = 'service'
+/** Changes that come within this time are one transaction. */
+const gatherMs = 1
+/** When the kernel refused, the next attempt comes after this, and later each time. */
+const backoff = { initialMs: 100, maxMs: 10_000 }
+
+/** Starts it; resolves when the kernel has all that the API server had. What was there before goes on working until then, and after. */
+export async function startProxy(options: ProxyOptions): Promise<Proxy> {
+  const hostAddresses = options.nodePortAddresses === undefined ? undefined : (options.hostAddresses ?? addressesOf(options.netns))
+  const proxy = new ServiceProxy({ ...options, hostAddresses })
+  await proxy.start()
+  return proxy
+}
+
+function addressesOf(netns: Netns | undefined): readonly string[] {
+  using route = RouteSocket.open({ netns })
+  return route.addresses.list().map(({ address }) => address)
+}
+
+class ServiceProxy implements Proxy {
+  readonly done: Promise<void>
+  readonly #options: ProxyOptions
+  readonly #informers: InformerSet
+  readonly #services: Informer<Service>
+  readonly #slices: Informer<EndpointSlice>
+  readonly #nodes: Informer<Node>
+  readonly #queue: WorkQueue
+  readonly #events: EventRecorder
+  readonly #cleaner: ConntrackCleaner
+  readonly #nftables: Nftables
+  readonly #sync: Sync
+  readonly #want = new Want()
+  /** Services whose part of `#want` is to be made anew. */
+  readonly #dirty = new Set<string>()
+  readonly #problems = new Map<string, readonly string[]>()
+  readonly #told = new Map<string, string>()
+  #node: NodeView
+  #nodeIsDirty = true
+  #waitingSince: number | undefined
+  #lastSync: number | undefined
+  #failure: unknown
+  #health: HealthServer | undefined
+  #resolveDone: () => void
+
+  constructor(options: ProxyOptions) {
+    const { client, nodeName, clock, random, log, netns } = options
+    this.#options = options
+    this.#informers = new InformerSet(client, { clock, random, log })
+    this.#services = this.#informers.informer(services)
+    this.#slices = this.#informers.informer(endpointSlices)
+    this.#slices.addIndex(byService, (slice) => serviceOf(slice) ?? [])
+    this.#nodes = this.#informers.informer(nodes, { fieldSelector: `metadata.name=${nodeName}` })
+    this.#node = nodeView(nodeName, undefined, options)
+    this.#events = new EventRecorder({ client, clock, log, component: 'kube-proxy', host: nodeName })
+    this.#queue = new WorkQueue({ clock, random, backoff, reconcile: () => this.#reconcile(), onError: (error) => this.#failed(error) })
+    this.#nftables = options.nftables ?? openNftables({ netns })
+    const fixed = { localhost: this.#node.nodePortAddresses.includes('127.0.0.1') }
+    this.#sync = new Sync({ nftables: this.#nftables, fixed, clock, log, onForeignChange: () => this.#queue.add(syncKey) })
+    this.#cleaner = createCleaner({ clock, log, deleteMatching: (filters) => deleteConntrack(filters, { netns }) })
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.done = promise
+    this.#resolveDone = resolve
+  }
+
+  get healthzAddress(): string | undefined {
+    return this.#health?.address
+  }
+
+  async start(): Promise<void> {
+    const { clock, healthzBindAddress = '127.0.0.1:10256' } = this.#options
+    try {
+      if (healthzBindAddress !== 'none') {
+        this.#health = await startHealthServer({ bindAddress: healthzBindAddress, clock, health: () => ({ waitingSince: this.#waitingSince, lastSync: this.#lastSync }) })
+      }
+      this.#allowLocalhost()
+      this.#informers.start()
+      await this.#informers.synced
+      this.#services.onChange((change) => this.#serviceChanged(change.new ?? change.old))
+      this.#slices.onChange(({ old, new: slice }) => this.#markDirty([...(serviceOf(old) ?? []), ...(serviceOf(slice) ?? [])]))
+      this.#nodes.onChange(() => this.#nodeChanged())
+      this.#queue.add(syncKey)
+      await this.#queue.idle()
+      if (this.#lastSync === undefined) throw this.#failure
+    } catch (error) {
+      await this.stop()
+      throw error
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.#queue.stop()
+    this.#informers.stop()
+    this.#cleaner.stop()
+    this.#sync.close()
+    if (this.#options.nftables === undefined) this.#nftables.close()
+    await this.#health?.close()
+    await this.#events.flush()
+    this.#resolveDone()
+  }
+
+  #failed(error: unknown): void {
+    this.#failure = error
+    this.#options.log.error('cannot bring services to the kernel, trying again', { error })
+  }
+
+  /** Replies to a node port on 127.0.0.1 come from other links, where the kernel expects no such address. */
+  #allowLocalhost(): void {
+    const { netns, nftables, log } = this.#options
+    if (nftables !== undefined || !this.#node.nodePortAddresses.includes('127.0.0.1')) return
+    try {
+      writeSysctl('ipv4/conf/all/route_localnet', 1, { netns })
+    } catch (error) {
+      if (!isNotFound(error)) log.warn('node ports will not answer on 127.0.0.1', { error })
+    }
+  }
+
+  #serviceChanged(service: KubeObject | undefined): void {
+    if (service !== undefined) this.#markDirty([objectKey(service)])
+  }
+
+  #nodeChanged(): void {
+    const { nodeName } = this.#options
+    const node = nodeView(nodeName, this.#nodes.get(undefined, nodeName), this.#options)
+    // Heartbeats change nothing that matters here.
+    if (JSON.stringify(node) === JSON.stringify(this.#node)) return
+    this.#node = node
+    this.#nodeIsDirty = true
+    this.#markDirty(this.#services.list().map(objectKey))
+  }
+
+  #markDirty(keys: readonly string[]): void {
+    for (const key of keys) this.#dirty.add(key)
+    this.#waitingSince ??= this.#options.clock.monotonicMs()
+    this.#queue.add(syncKey)
+  }
+
+  async #reconcile(): Promise<void> {
+    const { clock } = this.#options
+    await clock.sleep(gatherMs)
+    if (this.#nodeIsDirty) this.#want.put('', wantNode(this.#node, families))
+    this.#nodeIsDirty = false
+    const dirty = [...this.#dirty]
+    this.#dirty.clear()
+    for (const key of dirty) this.#wantService(key)
+    const began = this.#waitingSince
+    const { changes, stale } = await this.#sync.sync(this.#want)
+    this.#cleaner.add(stale)
+    for (const key of dirty) this.#tellProblems(key)
+    this.#lastSync = clock.now()
+    if (this.#dirty.size === 0) this.#waitingSince = undefined
+    if (changes > 0) this.#options.log.debug('services are in the kernel', { changes, ms: Math.round(clock.monotonicMs() - (began ?? clock.monotonicMs())) })
+  }
+
+  #wantService(key: string): void {
+    const service = this.#services.getByKey(key)
+    const want = service === undefined ? undefined : wantService(key, service, this.#slices.byIndex(byService, key), this.#node)
+    this.#want.put(key, want)
+    if (want === undefined || want.problems.length === 0) this.#problems.delete(key)
+    else this.#problems.set(key, want.problems)
+  }
+
+  /** What was left out is said once, as an event of the service. */
+  #tellProblems(key: string): void {
+    const service = this.#services.getByKey(key)
+    if (service === undefined) return
+    const lost = this.#want.lost(key).map(({ frontend, to }) => `${frontend} belongs to ${to}`)
+    const message = [...(this.#problems.get(key) ?? []), ...lost].join('; ')
+    const told = this.#told.get(key)
+    if (message === '') this.#told.delete(key)
+    else this.#told.set(key, message)
+    if (message === '' || message === told) return
+    this.#events.event({ kind: 'Service', apiVersion: 'v1', metadata: service.metadata }, 'Warning', 'NotServed', `Not served on ${this.#options.nodeName}: ${message}`)
+  }
+}
+
+/** `namespace/name` of the service that a slice belongs to. */
+function serviceOf(slice: EndpointSlice | undefined): [string] | undefined {
+  const name = slice?.metadata.labels?.[serviceNameLabel]
+  return name === undefined ? undefined : [`${slice?.metadata.namespace ?? ''}/${name}`]
+}

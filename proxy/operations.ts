@@ -1,0 +1,84 @@
+/** Changes, as the operations of one nftables transaction. Pure. */
+import type { ElementSpec, Operation, SetSpec } from '../netlink/nftables/index.ts'
+import { spreadingPlan } from './have.ts'
+import type { Change } from './plan.ts'
+import { fixedChains, sets, table } from './rules.ts'
+import type { ChainPlan, FixedOptions } from './rules.ts'
+import { dropVerdict } from './service.ts'
+
+/**
+ * In an order that the kernel takes: chains are there before rules and elements lead to them, elements go before they come back
+ * with other data, and chains go when nothing leads to them.
+ */
+export function toOperations(changes: readonly Change[], options: FixedOptions): Operation[] {
+  const fixed = new Map(fixedChains(options).map((chain) => [chain.name, chain]))
+  const first: Operation[] = []
+  const rules: Operation[] = []
+  const deleted = new Map<string, ElementSpec[]>()
+  const added = new Map<string, ElementSpec[]>()
+  const last: Operation[] = []
+  const addChain = ({ rules: planned, ...chain }: ChainPlan): void => {
+    first.push({ kind: 'addChain', table, chain })
+    rules.push(...planned.map((rule): Operation => ({ kind: 'addRule', table, chain: chain.name, rule })))
+  }
+  for (const change of changes) {
+    switch (change.kind) {
+      case 'addTable': {
+        first.push({ kind: 'deleteTable', table, ifExists: true }, { kind: 'addTable', table }, ...[...sets.values()].map((set): Operation => ({ kind: 'addSet', table, set })))
+        for (const chain of fixed.values()) addChain(chain)
+        break
+      }
+      case 'mendChain': {
+        first.push({ kind: 'flushChain', table, chain: change.chain })
+        addChain(planOf(change.chain, fixed))
+        break
+      }
+      case 'addChain': {
+        addChain(planOf(change.chain, fixed))
+        break
+      }
+      case 'deleteChain': {
+        first.push({ kind: 'flushChain', table, chain: change.chain })
+        last.push({ kind: 'deleteChain', table, chain: change.chain })
+        break
+      }
+      case 'deleteSet': {
+        last.push({ kind: 'deleteSet', table, set: change.set })
+        break
+      }
+      case 'delete':
+      case 'add': {
+        const bySet = change.kind === 'add' ? added : deleted
+        const elements = bySet.get(change.set) ?? []
+        elements.push(elementOf(change))
+        bySet.set(change.set, elements)
+        break
+      }
+    }
+  }
+  return [
+    ...first, ...rules,
+    ...[...deleted].map(([set, elements]): Operation => ({ kind: 'deleteElements', table, set: specOf(set), elements })),
+    ...[...added].map(([set, elements]): Operation => ({ kind: 'addElements', table, set: specOf(set), elements })),
+    ...last,
+  ]
+}
+
+function planOf(name: string, fixed: ReadonlyMap<string, ChainPlan>): ChainPlan {
+  const chain = fixed.get(name) ?? spreadingPlan(name)
+  if (chain === undefined) throw new Error(`Cannot make chain ${name}: it is none of the proxy's`)
+  return chain
+}
+
+function specOf(name: string): SetSpec {
+  const set = sets.get(name)
+  if (set === undefined) throw new Error(`Cannot change set ${name}: it is none of the proxy's`)
+  return set
+}
+
+function elementOf(change: Extract<Change, { kind: 'add' | 'delete' }>): ElementSpec {
+  const key = change.key.split(' ')
+  if (change.kind === 'delete' || change.data === '') return { key }
+  if (specOf(change.set).data !== 'verdict') return { key, data: change.data.split(' ') }
+  return { key, data: change.data === dropVerdict ? { verdict: 'drop' } : { verdict: 'goto', chain: change.data } }
+}

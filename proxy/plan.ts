@@ -1,0 +1,211 @@
+/** The difference between what is wanted and what the kernel has. Pure. */
+import type { ConntrackFilter } from '../netlink/conntrack.ts'
+import { familyOf } from './families.ts'
+import { isEndpointMap } from './have.ts'
+import type { Have } from './have.ts'
+import { isDynamic, mapsOf, sets } from './rules.ts'
+import { dropVerdict, frontendId, frontendKey, parseFrontendId, parseSpreadingChain, refuseChain } from './service.ts'
+import type { Target } from './service.ts'
+import type { Touched, Want } from './want.ts'
+
+/** One change of the table. An element that leads elsewhere is deleted and added. */
+export type Change =
+  /** The whole table anew, empty: what was there goes. */
+  | { readonly kind: 'addTable' }
+  | { readonly kind: 'addChain' | 'mendChain' | 'deleteChain'; readonly chain: string }
+  | { readonly kind: 'deleteSet'; readonly set: string }
+  | { readonly kind: 'add'; readonly set: string; readonly key: string; readonly data: string }
+  | { readonly kind: 'delete'; readonly set: string; readonly key: string }
+
+export interface Plan {
+  readonly changes: readonly Change[]
+  /** Connections whose endpoint is no more; to be forgotten once the changes are there. */
+  readonly stale: readonly ConntrackFilter[]
+}
+
+export interface PlanOptions {
+  /** Names of the chains that are always there. */
+  readonly fixedChains: readonly string[]
+  /** Only what was touched; without it everything is compared. */
+  readonly touched?: Touched | undefined
+}
+
+/** What to change so that the kernel has what is wanted. Endpoints that stay keep their index, so nothing is replaced that did not change. */
+export function plan(want: Want, have: Have, { fixedChains, touched }: PlanOptions): Plan {
+  const changes: Change[] = []
+  const stale: ConntrackFilter[] = []
+  if (touched === undefined) planTable(want, have, { fixedChains, changes })
+  else planTouchedChains(want, have, { chains: touched.chains, changes })
+  for (const id of touched?.frontends.keys() ?? allFrontends(want, have)) {
+    const slots = planFrontend(id, want.target(id), have, changes)
+    stale.push(...staleConnections(id, want, { slots, have, before: touched?.frontends.get(id) }))
+  }
+  for (const [set, keys] of touched?.members ?? allMembers(want, have)) planMembers(set, keys, want, have, changes)
+  return { changes, stale }
+}
+
+interface Planning {
+  readonly changes: Change[]
+}
+
+function planTable(want: Want, have: Have, { fixedChains, changes }: Planning & { readonly fixedChains: readonly string[] }): void {
+  if (have.fresh) changes.push({ kind: 'addTable' })
+  const needed = new Set(have.fresh ? [] : fixedChains)
+  for (const chain of want.chains()) if (parseSpreadingChain(chain) !== undefined) needed.add(chain)
+  for (const chain of needed) if (!have.chains.has(chain)) changes.push({ kind: have.wrongChains.has(chain) ? 'mendChain' : 'addChain', chain })
+  for (const chain of [...have.chains, ...have.wrongChains]) if (!needed.has(chain)) changes.push({ kind: 'deleteChain', chain })
+  for (const set of have.foreignSets) changes.push({ kind: 'deleteSet', set })
+}
+
+function planTouchedChains(want: Want, have: Have, { chains, changes }: Planning & { readonly chains: ReadonlySet<string> }): void {
+  for (const chain of chains) {
+    if (parseSpreadingChain(chain) === undefined) continue
+    if (want.needsChain(chain) && !have.chains.has(chain)) changes.push({ kind: 'addChain', chain })
+    if (!want.needsChain(chain) && have.chains.has(chain)) changes.push({ kind: 'deleteChain', chain })
+  }
+}
+
+function allFrontends(want: Want, have: Have): Set<string> {
+  const ids = new Set(want.frontends())
+  for (const [name, { size }] of have.sets) {
+    if (!name.startsWith('service') || name.startsWith('service-range') || size === 0) continue
+    for (const key of have.sets.get(name)?.keys() ?? []) ids.add(name.startsWith('service-inside') ? `inside ${key}` : key)
+  }
+  for (const [name, counts] of have.counts) for (const key of counts.keys()) ids.add(name.startsWith('endpoint-inside') ? `inside ${key}` : key)
+  return ids
+}
+
+function allMembers(want: Want, have: Have): Map<string, Set<string>> {
+  const names = [...sets].flatMap(([name, { data }]) => (data === undefined && !isDynamic(name) ? [name] : []))
+  return new Map(names.map((name) => [name, new Set([...want.members(name), ...(have.sets.get(name)?.keys() ?? [])])]))
+}
+
+function planMembers(set: string, keys: ReadonlySet<string>, want: Want, have: Have, changes: Change[]): void {
+  for (const key of keys) {
+    const present = have.sets.get(set)?.has(key) === true
+    if (want.has(set, key) && !present) changes.push({ kind: 'add', set, key, data: '' })
+    if (!want.has(set, key) && present) changes.push({ kind: 'delete', set, key })
+  }
+}
+
+/** Returns the endpoints that the kernel had, by index. */
+function planFrontend(id: string, target: Target | undefined, have: Have, changes: Change[]): readonly (string | undefined)[] {
+  const frontend = parseFrontendId(id)
+  const key = frontendKey(frontend)
+  const { services, endpoints } = mapsOf(familyOf(frontend.address).digit, frontend.inside)
+  replace(services, key, { from: have.sets.get(services)?.get(key), to: target?.chain }, changes)
+  const present = have.sets.get(endpoints)
+  const slots = Array.from({ length: have.counts.get(endpoints)?.get(key) ?? 0 }, (_, index) => present?.get(`${key} ${index}`))
+  const placed = place(target?.endpoints ?? [], slots)
+  for (let index = 0; index < Math.max(slots.length, placed.length); index += 1) {
+    if (slots[index] !== placed[index]) replace(endpoints, `${key} ${index}`, { from: slots[index], to: placed[index] }, changes)
+  }
+  return slots
+}
+
+function replace(set: string, key: string, { from, to }: { readonly from: string | undefined; readonly to: string | undefined }, changes: Change[]): void {
+  if (from === to) return
+  if (from !== undefined) changes.push({ kind: 'delete', set, key })
+  if (to !== undefined) changes.push({ kind: 'add', set, key, data: to })
+}
+
+/** Gives each endpoint an index: its own where it has one that is low enough, else one that is free. */
+export function place(endpoints: readonly string[], slots: readonly (string | undefined)[]): readonly string[] {
+  if (slots.length === 0) return endpoints
+  const homeless = new Set(endpoints)
+  const placed: (string | undefined)[] = endpoints.map((_, index) => {
+    const slot = slots[index]
+    return slot !== undefined && homeless.delete(slot) ? slot : undefined
+  })
+  const rest = homeless.values()
+  return placed.map((slot) => slot ?? String(rest.next().value))
+}
+
+interface Before {
+  readonly slots: readonly (string | undefined)[]
+  readonly have: Have
+  readonly before: Target | undefined
+}
+
+/**
+ * The connections that would go on to what is no endpoint any more. UDP knows no end: its entries go as soon as an endpoint gets no new
+ * clients, and, when the first endpoint comes, those of clients that were sent nowhere. TCP and SCTP finish what they began with an
+ * endpoint that is draining; when it has left the slices their next packet reaches another one and is reset there.
+ */
+function staleConnections(id: string, want: Want, { slots, have, before }: Before): ConntrackFilter[] {
+  const frontend = parseFrontendId(id)
+  const { protocol } = frontend
+  const target = want.target(id)
+  const originalDestination = { address: frontend.address, port: frontend.port }
+  const had = slots.filter((slot) => slot !== undefined)
+  if (protocol !== 'udp' && target === undefined) return []
+  const other = want.target(frontendId({ ...frontend, inside: !frontend.inside }))
+  const kept = new Set([...(target?.endpoints ?? []), ...(other?.endpoints ?? [])])
+  const gone = new Set(protocol === 'udp' ? had : [...had, ...(before?.draining ?? [])])
+  if (protocol !== 'udp') for (const endpoint of [...(target?.draining ?? []), ...(other?.draining ?? [])]) kept.add(endpoint)
+  const stale: ConntrackFilter[] = []
+  for (const endpoint of gone) if (!kept.has(endpoint)) stale.push({ protocol, originalDestination, replySource: sideOf(endpoint) })
+  const { services } = mapsOf(familyOf(frontend.address).digit, frontend.inside)
+  if (protocol === 'udp' && leadsSomewhere(target?.chain) && !leadsSomewhere(have.sets.get(services)?.get(frontendKey(frontend)))) {
+    stale.push({ protocol, originalDestination, replySource: originalDestination })
+  }
+  return stale
+}
+
+function sideOf(endpoint: string): { readonly address: string; readonly port: number } {
+  const [address = '', port = ''] = endpoint.split(' ')
+  return { address, port: Number(port) }
+}
+
+function leadsSomewhere(chain: string | undefined): boolean {
+  return chain !== undefined && chain !== refuseChain && chain !== dropVerdict
+}
+
+/** Brings what the kernel has up to date with changes that were applied. */
+export function applyTo(have: Have, changes: readonly Change[]): Have {
+  let next = have
+  for (const change of changes) {
+    switch (change.kind) {
+      case 'addTable': {
+        next = { ...next, fresh: false }
+        break
+      }
+      case 'addChain':
+      case 'mendChain': {
+        next.chains.add(change.chain)
+        break
+      }
+      case 'deleteChain': {
+        next.chains.delete(change.chain)
+        break
+      }
+      case 'deleteSet': {
+        break
+      }
+      case 'add': {
+        next.sets.get(change.set)?.set(change.key, change.data)
+        if (isEndpointMap(change.set)) recount(next, change.set, change.key)
+        break
+      }
+      case 'delete': {
+        next.sets.get(change.set)?.delete(change.key)
+        if (isEndpointMap(change.set)) recount(next, change.set, change.key)
+        break
+      }
+    }
+  }
+  return { ...next, wrongChains: new Set(), foreignSets: new Set() }
+}
+
+/** After the element with this index came or went; changes come with rising indices, and only the highest ones go without being replaced. */
+function recount({ counts, sets }: Have, set: string, key: string): void {
+  const at = key.lastIndexOf(' ')
+  const frontend = key.slice(0, at)
+  const byFrontend = counts.get(set) ?? new Map<string, number>()
+  counts.set(set, byFrontend)
+  const elements = sets.get(set)
+  let count = Math.max(byFrontend.get(frontend) ?? 0, Number(key.slice(at + 1)) + 1)
+  while (count > 0 && elements?.has(`${frontend} ${count - 1}`) !== true) count -= 1
+  if (count > 0) byFrontend.set(frontend, count)
+  else byFrontend.delete(frontend)
+}

@@ -1,0 +1,261 @@
+/**
+ * What one Service asks of the kernel: its frontends, and for each where its packets go. Pure.
+ *
+ * A frontend is an address, a protocol and a port that clients use; keys are text with the fields that the kernel's keys have, in
+ * their order: `10.96.0.53 tcp 80`.
+ */
+import type { EndpointSlice, Service, ServicePort } from '../api/types.ts'
+import { candidatesOf, chooseAnywhere, chooseLocal, endpointKey, isPort } from './endpoints.ts'
+import type { Candidate, Choice, Place } from './endpoints.ts'
+import { addressOf, familyOf, outermost, prefixOf } from './families.ts'
+import type { Family } from './families.ts'
+
+/** The node, as far as the proxy looks at it. */
+export interface NodeView extends Place {
+  /** Whose node ports are served. */
+  readonly nodePortAddresses: readonly string[]
+  /** Prefixes of the pods on this node; none where that is not known. */
+  readonly podCIDRs: readonly string[]
+  /** Ranges of cluster IPs: what is in them and not in use is dropped. */
+  readonly serviceCIDRs: readonly string[]
+}
+
+export type FrontendKind = 'clusterIP' | 'nodePort' | 'externalIP' | 'loadBalancer'
+
+/** `inside` frontends answer only clients on this node; they are looked up before the others. */
+export interface Frontend {
+  readonly address: string
+  readonly protocol: 'tcp' | 'udp' | 'sctp'
+  readonly port: number
+  readonly inside: boolean
+}
+
+/** An element of one of the sets that are not about frontends' targets. */
+export interface Member {
+  readonly set: string
+  readonly key: string
+}
+
+/** Where packets to a frontend go. */
+export interface Target {
+  readonly service: string
+  readonly port: string
+  readonly kind: FrontendKind
+  /** The chain of the verdict, or `drop`. */
+  readonly chain: string
+  /** What is spread over, as `10.244.0.5 8080`. */
+  readonly endpoints: readonly string[]
+  /** Endpoints that are there but get no new connections; open ones go on. */
+  readonly draining: readonly string[]
+  /** Elements that are wanted as long as this target is the frontend's. */
+  readonly members: readonly Member[]
+  /** Of several claims to one frontend the smallest counts: the oldest service. */
+  readonly rank: string
+}
+
+export interface ServiceWant {
+  /** By `frontendId`. */
+  readonly targets: ReadonlyMap<string, Target>
+  readonly members: readonly Member[]
+  /** What was wrong and left out. */
+  readonly problems: readonly string[]
+}
+
+/** Refuses, as a closed port does. */
+export const refuseChain = 'refuse'
+export const dropVerdict = 'drop'
+
+/** `10.96.0.53 tcp 80`: the key in the kernel's maps. */
+export function frontendKey({ address, protocol, port }: Omit<Frontend, 'inside'>): string {
+  return `${address} ${protocol} ${port}`
+}
+
+/** The key, and before it which of the maps. */
+export function frontendId(frontend: Frontend): string {
+  return frontend.inside ? `inside ${frontendKey(frontend)}` : frontendKey(frontend)
+}
+
+export function parseFrontendId(id: string): Frontend {
+  const inside = id.startsWith('inside ')
+  const [address = '', protocol = 'tcp', port = '0'] = (inside ? id.slice(7) : id).split(' ')
+  return { address, protocol: protocol as Frontend['protocol'], port: Number(port), inside }
+}
+
+/** The chain that spreads over so many endpoints: `n3`, `i3` for inside frontends, `n3-sticky-10800` with client affinity. */
+export function spreadingChain(count: number, { inside, stickySeconds }: { readonly inside: boolean; readonly stickySeconds?: number | undefined }): string {
+  return `${inside ? 'i' : 'n'}${count}${stickySeconds === undefined ? '' : `-sticky-${stickySeconds}`}`
+}
+
+/** What such a name says; `undefined` for another. */
+export function parseSpreadingChain(name: string): { readonly count: number; readonly inside: boolean; readonly stickySeconds: number | undefined } | undefined {
+  const match = /^([ni])([1-9]\d*)(?:-sticky-(\d+))?$/.exec(name)
+  if (match === null) return undefined
+  const [, letter, count, seconds] = match
+  return { count: Number(count), inside: letter === 'i', stickySeconds: seconds === undefined ? undefined : Number(seconds) }
+}
+
+export const proxyNameLabel = 'service.kubernetes.io/service-proxy-name'
+export const serviceNameLabel = 'kubernetes.io/service-name'
+/** core/v1 DefaultClientIPServiceAffinitySeconds */
+const stickySecondsDefault = 10_800
+
+/** Why a service is none of the proxy's business; `undefined` where it is. */
+export function whyIgnored({ metadata, spec }: Service): string | undefined {
+  if (metadata.labels?.[proxyNameLabel] !== undefined) return `another proxy serves it: label ${proxyNameLabel}`
+  if (spec.type === 'ExternalName') return 'it is an ExternalName'
+  if (spec.clusterIP === 'None') return 'it is headless'
+  if ((spec.clusterIP ?? '') === '' && (spec.clusterIPs ?? []).length === 0) return 'it has no cluster IP yet'
+  return undefined
+}
+
+/** All that a service wants on a node. */
+export function wantService(key: string, service: Service, slices: readonly EndpointSlice[], node: NodeView): ServiceWant {
+  const building: Building = { key, service, slices, node, targets: new Map(), members: [], problems: new Set() }
+  if (whyIgnored(service) !== undefined) return finished(building)
+  const byFamily = Map.groupBy(frontendsOf(building), ({ address }) => familyOf(address))
+  for (const [family, addresses] of byFamily) {
+    for (const port of service.spec.ports ?? []) wantPort(building, port, family, addresses)
+  }
+  return finished(building)
+}
+
+/** What is wanted whatever the services are. */
+export function wantNode(node: NodeView, families: readonly Family[]): ServiceWant {
+  const members = families.flatMap((family): Member[] => {
+    const own = (prefixes: readonly string[]): string[] => outermost(prefixes.flatMap((prefix) => prefixOf(prefix) ?? [])).filter((prefix) => familyOf(prefix) === family)
+    const pods = own(node.podCIDRs)
+    // Where the pods of this node cannot be told, those that use cluster IPs are taken for pods and keep their address.
+    const inside = pods.length > 0 ? pods : [family.all]
+    return [
+      ...pods.map((key) => ({ set: `pod-range${family.digit}`, key })),
+      ...inside.map((key) => ({ set: `inside${family.digit}`, key })),
+      ...own(node.serviceCIDRs).map((key) => ({ set: `service-range${family.digit}`, key })),
+    ]
+  })
+  return { targets: new Map(), members, problems: [] }
+}
+
+interface Building {
+  readonly key: string
+  readonly service: Service
+  readonly slices: readonly EndpointSlice[]
+  readonly node: NodeView
+  readonly targets: Map<string, Target>
+  readonly members: Member[]
+  readonly problems: Set<string>
+}
+
+interface FrontendAddress {
+  readonly address: string
+  readonly kind: FrontendKind
+}
+
+function finished({ targets, members, problems }: Building): ServiceWant {
+  return { targets, members, problems: [...problems] }
+}
+
+function frontendsOf({ service: { spec, status }, node, members, problems }: Building): FrontendAddress[] {
+  const found: FrontendAddress[] = []
+  const add = (text: string | undefined, kind: FrontendKind): void => {
+    const address = addressOf(text)
+    if (address === undefined) problems.add(`${kind} ${JSON.stringify(text ?? '')} is no address`)
+    else if (!found.some((present) => present.address === address)) found.push({ address, kind })
+  }
+  for (const text of spec.clusterIPs ?? [spec.clusterIP]) add(text, 'clusterIP')
+  for (const { address } of found) members.push({ set: `cluster-ip${familyOf(address).digit}`, key: address })
+  const served = new Set(found.map(({ address }) => familyOf(address)))
+  for (const text of spec.externalIPs ?? []) add(text, 'externalIP')
+  if (spec.type === 'LoadBalancer') {
+    // Of mode Proxy the balancer itself sends to node ports (KEP-1860).
+    for (const { ip, ipMode } of status?.loadBalancer?.ingress ?? []) if (ip !== undefined && ipMode !== 'Proxy') add(ip, 'loadBalancer')
+  }
+  if (spec.type === 'NodePort' || spec.type === 'LoadBalancer') {
+    for (const address of node.nodePortAddresses) if (served.has(familyOf(address))) add(address, 'nodePort')
+  }
+  return found.filter(({ address }) => served.has(familyOf(address)))
+}
+
+function wantPort(building: Building, port: ServicePort, family: Family, addresses: readonly FrontendAddress[]): void {
+  const { service: { spec }, slices, node, problems, members } = building
+  const { name = '', protocol = 'TCP' } = port
+  const candidates = candidatesOf(slices, { name, protocol }, family, { place: node, onProblem: (problem) => problems.add(problem) })
+  const anywhere = chooseAnywhere(candidates, node)
+  const local = chooseLocal(candidates)
+  const chosen = (policy: 'Cluster' | 'Local' | undefined): Choice => (policy === 'Local' ? local : anywhere)
+  for (const { address, kind } of addresses) {
+    const number = kind === 'nodePort' ? (port.nodePort ?? 0) : port.port
+    if (kind === 'nodePort' && number === 0) continue
+    if (!isPort(number)) {
+      problems.add(`port ${name === '' ? '' : `${name} `}${number} is no port`)
+      continue
+    }
+    const policy = kind === 'clusterIP' ? spec.internalTrafficPolicy : spec.externalTrafficPolicy
+    const frontend: Frontend = { address, protocol: protocol.toLowerCase() as Frontend['protocol'], port: number, inside: false }
+    setTarget(building, frontend, { port: name, kind, candidates, choice: chosen(policy), fallback: anywhere })
+    // Clients on this node need no balancer to come back to them: they may use endpoints anywhere.
+    if (kind !== 'clusterIP' && policy === 'Local') setTarget(building, { ...frontend, inside: true }, { port: name, kind, candidates, choice: anywhere, fallback: anywhere })
+  }
+  for (const candidate of new Set([...anywhere.endpoints, ...local.endpoints])) members.push(...placeOf(candidate, family))
+}
+
+/** On this node replies pass by themselves, and an endpoint may reach itself. */
+function placeOf({ address, local, placeless }: Candidate, { digit }: Family): Member[] {
+  return [
+    ...(local ? [{ set: `local${digit}`, key: address }] : []),
+    ...(local || placeless ? [{ set: `hairpin${digit}`, key: `${address} ${address}` }] : []),
+  ]
+}
+
+interface TargetParts {
+  readonly port: string
+  readonly kind: FrontendKind
+  readonly candidates: readonly Candidate[]
+  readonly choice: Choice
+  /** What there is, were it not for the policy. */
+  readonly fallback: Choice
+}
+
+function setTarget({ key, service, targets, problems }: Building, frontend: Frontend, { port, kind, candidates, choice, fallback }: TargetParts): void {
+  const id = frontendId(frontend)
+  if (targets.has(id)) {
+    problems.add(`${frontendKey(frontend)} is named twice`)
+    return
+  }
+  const { sessionAffinity, sessionAffinityConfig } = service.spec
+  const stickySeconds = sessionAffinity === 'ClientIP' ? (sessionAffinityConfig?.clientIP?.timeoutSeconds ?? stickySecondsDefault) : undefined
+  const endpoints = choice.endpoints.map(endpointKey)
+  const used = new Set(endpoints)
+  targets.set(id, {
+    service: key, port, kind, endpoints,
+    chain: chainFor(endpoints.length, fallback.endpoints.length, { inside: frontend.inside, stickySeconds }),
+    draining: candidates.map(endpointKey).filter((endpoint) => !used.has(endpoint)),
+    members: targetMembers(frontend, kind, { endpoints: stickySeconds === undefined ? [] : endpoints, ranges: kind === 'loadBalancer' ? (service.spec.loadBalancerSourceRanges ?? []) : [], problems }),
+    rank: `${service.metadata.creationTimestamp ?? ''} ${key}`,
+  })
+}
+
+function chainFor(count: number, elsewhere: number, options: Parameters<typeof spreadingChain>[1]): string {
+  if (count > 0) return spreadingChain(count, options)
+  // Nobody at all refuses; somebody who must not be used is for another node to answer (kube-proxy does so too).
+  return elsewhere > 0 ? dropVerdict : refuseChain
+}
+
+interface MemberParts {
+  readonly endpoints: readonly string[]
+  readonly ranges: readonly string[]
+  readonly problems: Set<string>
+}
+
+function targetMembers(frontend: Frontend, kind: FrontendKind, { endpoints, ranges, problems }: MemberParts): Member[] {
+  const { digit } = familyOf(frontend.address)
+  const key = frontendKey(frontend)
+  const members: Member[] = endpoints.map((endpoint) => ({ set: `affine${digit}`, key: `${endpoint} ${key}` }))
+  if (kind !== 'clusterIP') members.push({ set: `external${digit}`, key })
+  const prefixes = ranges.flatMap((text) => {
+    const prefix = prefixOf(text)
+    if (prefix === undefined) problems.add(`source range ${JSON.stringify(text)} is no prefix`)
+    return prefix ?? []
+  }).filter((prefix) => familyOf(prefix).digit === digit)
+  if (prefixes.length > 0) members.push({ set: `ranged${digit}`, key }, ...outermost(prefixes).map((prefix) => ({ set: `source-range${digit}`, key: `${key} ${prefix}` })))
+  return members
+}

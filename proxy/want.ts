@@ -1,0 +1,140 @@
+/**
+ * What all services together ask of the kernel, kept as they change: each service's part is put in by itself, and what that touches
+ * is what a sync has to look at. Pure.
+ */
+import type { Member, ServiceWant, Target } from './service.ts'
+
+/** What changed since it was last taken. */
+export interface Touched {
+  /** By `frontendId`, with what was there before, if anything was. */
+  readonly frontends: ReadonlyMap<string, Target | undefined>
+  readonly members: ReadonlyMap<string, ReadonlySet<string>>
+  readonly chains: ReadonlySet<string>
+}
+
+export class Want {
+  readonly #services = new Map<string, ServiceWant>()
+  /** The claims to each frontend, the one that counts first. */
+  readonly #claims = new Map<string, readonly Target[]>()
+  /** How many ask for each element, by set. */
+  readonly #members = new Map<string, Map<string, number>>()
+  readonly #chains = new Map<string, number>()
+  #touched = { frontends: new Map<string, Target | undefined>(), members: new Map<string, Set<string>>(), chains: new Set<string>() }
+
+  /** Replaces a service's part; `undefined` takes it out. */
+  put(service: string, want: ServiceWant | undefined): void {
+    const before = this.#services.get(service)
+    if (want === undefined) this.#services.delete(service)
+    else this.#services.set(service, want)
+    for (const member of want?.members ?? []) this.#retain(member)
+    for (const member of before?.members ?? []) this.#release(member)
+    for (const id of before?.targets.keys() ?? []) if (want?.targets.has(id) !== true) this.#claim(id, service, undefined)
+    for (const [id, target] of want?.targets ?? []) this.#claim(id, service, target)
+  }
+
+  target(frontend: string): Target | undefined {
+    return this.#claims.get(frontend)?.[0]
+  }
+
+  frontends(): Iterable<string> {
+    return this.#claims.keys()
+  }
+
+  has(set: string, key: string): boolean {
+    return this.#members.get(set)?.has(key) === true
+  }
+
+  /** The wanted elements of a set that is not about frontends' targets. */
+  members(set: string): Iterable<string> {
+    return this.#members.get(set)?.keys() ?? []
+  }
+
+  /** The spreading chains that some target needs. */
+  chains(): Iterable<string> {
+    return this.#chains.keys()
+  }
+
+  needsChain(chain: string): boolean {
+    return this.#chains.has(chain)
+  }
+
+  /** The frontends that a service asks for and another one has. */
+  lost(service: string): { readonly frontend: string; readonly to: string }[] {
+    return [...(this.#services.get(service)?.targets.keys() ?? [])].flatMap((frontend) => {
+      const winner = this.target(frontend)
+      return winner === undefined || winner.service === service ? [] : [{ frontend, to: winner.service }]
+    })
+  }
+
+  /** What was touched since the last time, and forgets it. */
+  take(): Touched {
+    const touched = this.#touched
+    this.#touched = { frontends: new Map(), members: new Map(), chains: new Set() }
+    return touched
+  }
+
+  #claim(id: string, service: string, target: Target | undefined): void {
+    const claims = this.#claims.get(id) ?? []
+    const before = claims[0]
+    const rest = claims.filter((claim) => claim.service !== service)
+    const next = (target === undefined ? rest : [...rest, target]).sort((a, b) => (a.rank < b.rank ? -1 : 1))
+    if (next.length > 0) this.#claims.set(id, next)
+    else this.#claims.delete(id)
+    const after = next[0]
+    if (before === after || isSame(before, after)) return
+    if (!this.#touched.frontends.has(id)) this.#touched.frontends.set(id, before)
+    if (after !== undefined) this.#use(after)
+    if (before !== undefined) this.#leave(before)
+  }
+
+  #use({ chain, members }: Target): void {
+    for (const member of members) this.#retain(member)
+    this.#chains.set(chain, (this.#chains.get(chain) ?? 0) + 1)
+    this.#touched.chains.add(chain)
+  }
+
+  #leave({ chain, members }: Target): void {
+    for (const member of members) this.#release(member)
+    const count = (this.#chains.get(chain) ?? 0) - 1
+    if (count > 0) this.#chains.set(chain, count)
+    else this.#chains.delete(chain)
+    this.#touched.chains.add(chain)
+  }
+
+  #retain({ set, key }: Member): void {
+    const counts = this.#members.get(set) ?? new Map<string, number>()
+    this.#members.set(set, counts)
+    const count = counts.get(key) ?? 0
+    counts.set(key, count + 1)
+    if (count === 0) this.#touch(set, key)
+  }
+
+  #release({ set, key }: Member): void {
+    const counts = this.#members.get(set)
+    const count = counts?.get(key) ?? 0
+    if (count > 1) counts?.set(key, count - 1)
+    else {
+      counts?.delete(key)
+      this.#touch(set, key)
+    }
+  }
+
+  #touch(set: string, key: string): void {
+    const keys = this.#touched.members.get(set) ?? new Set<string>()
+    this.#touched.members.set(set, keys.add(key))
+  }
+}
+
+function isSame(a: Target | undefined, b: Target | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b
+  return a.chain === b.chain && sameTexts(a.endpoints, b.endpoints) && sameTexts(a.draining, b.draining)
+    && sameTexts(a.members.map(memberText), b.members.map(memberText))
+}
+
+function memberText({ set, key }: Member): string {
+  return `${set} ${key}`
+}
+
+function sameTexts(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((text, at) => text === b[at])
+}
