@@ -41,6 +41,18 @@ export interface Reply {
 
 export type Handler = (request: HttpRequest) => Promise<Reply>
 
+/** Where a connection that the client wants upgraded (exec, attach, port-forward) is led to. */
+export interface Upstream {
+  readonly host: string
+  readonly port: number
+  /** With its query. */
+  readonly path: string
+  /** PEM; undefined: in the clear. */
+  readonly tls?: { readonly ca: string; readonly certificate: string; readonly key: string }
+}
+
+export type UpgradeHandler = (request: HttpRequest) => Promise<Upstream>
+
 export function jsonReply(status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): Reply {
   return bytesReply(status, [Buffer.from(`${JSON.stringify(value)}\n`)], headers)
 }

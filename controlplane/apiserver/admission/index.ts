@@ -1,8 +1,12 @@
 // What happens between preparation and validation, in Kubernetes' order: plugins that look at other objects.
+import { checkEscalation } from '../authorization/escalation.ts'
+import type { Authorizer } from '../authorization/rbac.ts'
 import type { ResourceDescriptor, WriteContext } from '../descriptor.ts'
+import { isRecord } from '../object.ts'
 import type { ApiObject } from '../object.ts'
 import { checkNamespace, checkNamespaceDeletion } from './namespace-lifecycle.ts'
 import { admitPod } from './pod.ts'
+import type { PodAdmissionOptions } from './pod.ts'
 
 export interface Admission {
   admitCreate(descriptor: ResourceDescriptor, object: ApiObject, context: WriteContext): void
@@ -10,16 +14,33 @@ export interface Admission {
   checkDelete(descriptor: ResourceDescriptor, object: ApiObject, context: WriteContext): void
 }
 
+export interface AdmissionOptions extends PodAdmissionOptions {
+  readonly authorizer: Authorizer
+}
+
 /** The plugins that are always on. */
-export const admission: Admission = {
-  admitCreate(descriptor, object, context) {
-    checkNamespace(descriptor, object, context)
-    if (descriptor.group === '' && descriptor.plural === 'pods') admitPod(object, context)
-  },
-  admitUpdate() {
-    // Nothing here changes or refuses updates yet; webhooks and quota have their place here.
-  },
-  checkDelete(descriptor, object) {
-    checkNamespaceDeletion(descriptor, object)
-  },
+export function createAdmission(options: AdmissionOptions): Admission {
+  const { authorizer } = options
+  return {
+    admitCreate(descriptor, object, context) {
+      checkNamespace(descriptor, object, context)
+      if (descriptor.group === '' && descriptor.plural === 'pods') admitPod(object, context, options)
+      if (descriptor.kind === 'CertificateSigningRequest') nameRequester(object, context)
+      checkEscalation(authorizer, descriptor, object, undefined, context.user)
+    },
+    admitUpdate(descriptor, object, old, context) {
+      checkEscalation(authorizer, descriptor, object, old, context.user)
+    },
+    checkDelete(descriptor, object) {
+      checkNamespaceDeletion(descriptor, object)
+    },
+  }
+}
+
+/** A request for a certificate says who made it; that is not the client's to say. */
+function nameRequester(request: ApiObject, { user }: WriteContext): void {
+  if (!isRecord(request['spec'])) return
+  const { username: _username, uid: _uid, groups: _groups, extra: _extra, ...spec } = request['spec']
+  const { name, uid, groups, extra } = user
+  request['spec'] = { ...spec, username: name, groups: [...groups], ...(uid === undefined ? {} : { uid }), ...(extra === undefined ? {} : { extra: structuredClone(extra) }) }
 }

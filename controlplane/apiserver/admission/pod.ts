@@ -10,17 +10,22 @@ const pods = { group: '', plural: 'pods' }
 const mountPath = '/var/run/secrets/kubernetes.io/serviceaccount'
 /** One hour and seven seconds, by which kubelets recognise the default (serviceaccount admission.go). */
 const tokenSeconds = 3607
-const tolerationSeconds = 300
 
 type Json = Record<string, unknown>
 
+export interface PodAdmissionOptions {
+  /** How long a pod without an opinion stays on a node that is not ready, or cannot be reached. Kubernetes' default is 300. */
+  readonly notReadyTolerationSeconds: number
+  readonly unreachableTolerationSeconds: number
+}
+
 /** Runs the three on a pod that is about to be created. */
-export function admitPod(pod: ApiObject, context: WriteContext): void {
+export function admitPod(pod: ApiObject, context: WriteContext, options: PodAdmissionOptions): void {
   if (!isRecord(pod['spec'])) return
   const spec = pod['spec']
   const isMirror = pod.metadata.annotations?.['kubernetes.io/config.mirror'] !== undefined
   if (!isMirror) admitServiceAccount(pod, spec, context)
-  addTolerations(spec)
+  addTolerations(spec, options)
   setPriority(pod, spec, context)
 }
 
@@ -60,11 +65,13 @@ function tokenVolume(name: string): Json {
   return { name, projected: { sources, defaultMode: 0o644 } }
 }
 
-function addTolerations(spec: Json): void {
+function addTolerations(spec: Json, { notReadyTolerationSeconds, unreachableTolerationSeconds }: PodAdmissionOptions): void {
   const tolerations = listOf(spec, 'tolerations').filter(isRecord)
-  const added = ['node.kubernetes.io/not-ready', 'node.kubernetes.io/unreachable']
-    .filter((key) => !tolerations.some((one) => (one['key'] === key || one['key'] === undefined || one['key'] === '') && (one['effect'] === 'NoExecute' || one['effect'] === undefined || one['effect'] === '')))
-    .map((key) => ({ key, operator: 'Exists', effect: 'NoExecute', tolerationSeconds }))
+  const wanted: [key: string, seconds: number][] = [['node.kubernetes.io/not-ready', notReadyTolerationSeconds], ['node.kubernetes.io/unreachable', unreachableTolerationSeconds]]
+  const isOpen = (value: unknown): boolean => value === undefined || value === ''
+  const added = wanted
+    .filter(([key]) => !tolerations.some((one) => (one['key'] === key || isOpen(one['key'])) && (one['effect'] === 'NoExecute' || isOpen(one['effect']))))
+    .map(([key, tolerationSeconds]) => ({ key, operator: 'Exists', effect: 'NoExecute', tolerationSeconds }))
   if (added.length > 0) spec['tolerations'] = [...tolerations, ...added]
 }
 

@@ -1,0 +1,120 @@
+// Bodies of writes: read, decoded, and held to the fields that the kind has.
+import { decodeBody, parseJson, toObject } from '../codec.ts'
+import type { DeleteOptions, ResourceDescriptor } from '../descriptor.ts'
+import type { HttpRequest } from '../http.ts'
+import { isRecord } from '../object.ts'
+import type { ApiObject } from '../object.ts'
+import { jsonPatch, mergePatch } from '../patch/merge.ts'
+import { strategicMerge } from '../patch/strategic.ts'
+import { isTrue } from '../request-info.ts'
+import { checkFields } from '../schema/index.ts'
+import { badRequest, unsupportedMediaType } from '../status.ts'
+import type { Call } from './call.ts'
+import { duplicateFields } from './duplicate-fields.ts'
+
+/** As kube-apiserver's --max-request-bytes. */
+export const bodyBytesMax = 3 * 1024 * 1024
+/** Causes named in one answer. */
+const namedMax = 20
+
+type Validation = 'Ignore' | 'Warn' | 'Strict'
+
+/** The object that a client sends to be created or to replace another. */
+export async function readObject(call: Call): Promise<ApiObject> {
+  const { request, descriptor } = call
+  const validation = validationOf(request)
+  const bytes = await request.readBody(bodyBytesMax)
+  const type = request.headers['content-type']
+  const duplicates = validation === 'Ignore' || !isJson(type) ? [] : duplicateFields(bytes.toString())
+  return checked(call, toObject(decodeBody(bytes, type), descriptor), duplicates)
+}
+
+/** A body of another kind than the resource's own: a Binding, an Eviction, a TokenRequest. */
+export async function readKind(request: HttpRequest, kind: Pick<ResourceDescriptor, 'group' | 'version' | 'kind'>): Promise<ApiObject> {
+  return toObject(decodeBody(await request.readBody(bodyBytesMax), request.headers['content-type']), kind)
+}
+
+/** What turns the current state of an object into the wanted one. */
+export type Patch = (current: ApiObject) => ApiObject
+
+/** Reads a patch, once, to be applied as often as it takes. `kind` is what the patch is written for. */
+export async function readPatch(call: Call, kind: Pick<ResourceDescriptor, 'group' | 'version' | 'kind'>): Promise<Patch> {
+  const { request, descriptor } = call
+  const validation = validationOf(request)
+  const type = (request.headers['content-type'] ?? '').split(';')[0]?.trim() ?? ''
+  const apply = patchOf(type, kind.kind)
+  const text = (await request.readBody(bodyBytesMax)).toString()
+  const duplicates = validation === 'Ignore' ? [] : duplicateFields(text)
+  const patch = parseJson(text)
+  return (current) => {
+    const patched = toObject(apply(current, patch), kind)
+    return kind.kind === descriptor.kind ? checked(call, patched, duplicates) : patched
+  }
+}
+
+function patchOf(type: string, kind: string): (current: unknown, patch: unknown) => unknown {
+  switch (type) {
+    case 'application/json-patch+json':
+      return jsonPatch
+    case 'application/merge-patch+json':
+      return (current, patch) => {
+        if (!isRecord(patch)) throw badRequest('error decoding patch: a merge patch is an object')
+        return mergePatch(current, patch)
+      }
+    case 'application/strategic-merge-patch+json':
+      return (current, patch) => strategicMerge(kind, current, patch)
+    default:
+      throw unsupportedMediaType(type, ['application/json-patch+json', 'application/merge-patch+json', 'application/strategic-merge-patch+json'])
+  }
+}
+
+/** Holds an object to the fields of its kind: wrong types are refused, unknown fields treated as the client asked. */
+function checked(call: Call, object: ApiObject, duplicates: readonly string[]): ApiObject {
+  const validation = validationOf(call.request)
+  const unknown = checkFields(call.descriptor, object)
+  const complaints = [...duplicates.map((field) => `duplicate field "${field}"`), ...unknown]
+  if (complaints.length === 0 || validation === 'Ignore') return object
+  if (validation === 'Strict') throw badRequest(`${call.descriptor.kind} in version "${call.descriptor.version}" cannot be handled as a ${call.descriptor.kind}: strict decoding error: ${complaints.slice(0, namedMax).join(', ')}`)
+  for (const complaint of complaints.slice(0, namedMax)) {
+    if (!call.warnings.includes(complaint)) call.warnings.push(complaint)
+  }
+  return object
+}
+
+function validationOf({ query }: HttpRequest): Validation {
+  const wanted = query.get('fieldValidation') ?? ''
+  if (wanted === '') return 'Warn'
+  if (wanted === 'Ignore' || wanted === 'Warn' || wanted === 'Strict') return wanted
+  throw badRequest(`fieldValidation: Unsupported value: "${wanted}": supported values: "Ignore", "Strict", "Warn"`)
+}
+
+function isJson(type: string | undefined): boolean {
+  return type === undefined || /^application\/json\b/.test(type)
+}
+
+/** Options of a deletion, in the body or the query. */
+export async function readDeleteOptions({ request }: Call): Promise<DeleteOptions> {
+  const bytes = await request.readBody(bodyBytesMax)
+  const body = bytes.length === 0 ? {} : decodeBody(bytes, request.headers['content-type'])
+  if (!isRecord(body)) throw badRequest('the delete options provided are unrecognized (must be of type object)')
+  const { query } = request
+  const grace = body['gracePeriodSeconds'] ?? numberOf(query.get('gracePeriodSeconds'))
+  const policy = body['propagationPolicy'] ?? query.get('propagationPolicy') ?? undefined
+  const orphan = body['orphanDependents'] ?? (query.get('orphanDependents') === null ? undefined : isTrue(query.get('orphanDependents')))
+  const preconditions = body['preconditions']
+  if (grace !== undefined && grace !== null && (!Number.isSafeInteger(grace) || (grace as number) < 0)) throw badRequest(`gracePeriodSeconds: Invalid value: ${JSON.stringify(grace)}: must be a whole number of seconds`)
+  if (policy !== undefined && policy !== null && policy !== 'Orphan' && policy !== 'Background' && policy !== 'Foreground') {
+    throw badRequest(`propagationPolicy: Unsupported value: ${JSON.stringify(policy)}: supported values: "Foreground", "Background", "Orphan"`)
+  }
+  return {
+    ...(typeof grace === 'number' ? { gracePeriodSeconds: grace } : {}),
+    ...(typeof policy === 'string' ? { propagationPolicy: policy } : {}),
+    ...(typeof orphan === 'boolean' ? { orphanDependents: orphan } : {}),
+    ...(isRecord(preconditions) ? { preconditions } : {}),
+    ...(Array.isArray(body['dryRun']) ? { dryRun: body['dryRun'].map(String) } : {}),
+  }
+}
+
+function numberOf(text: string | null): number | undefined {
+  return text === null || text === '' ? undefined : Number(text)
+}

@@ -1,0 +1,62 @@
+// One request to a resource, with all that answering it needs.
+import type { Clock, Random } from '../../../api/clock.ts'
+import type { Authenticator } from '../authentication/index.ts'
+import type { ServiceAccountTokens } from '../authentication/service-account-tokens.ts'
+import type { Authorizer } from '../authorization/rbac.ts'
+import type { Entry, WatchCache } from '../cache/index.ts'
+import type { ResourceDescriptor, UserInfo } from '../descriptor.ts'
+import type { HttpRequest, Reply } from '../http.ts'
+import type { KubeletAccess } from '../kubelet-access.ts'
+import { negotiate } from '../negotiation.ts'
+import type { Reader } from '../read.ts'
+import type { Registry } from '../registry.ts'
+import { Representation } from '../representation.ts'
+import type { RequestInfo } from '../request-info.ts'
+import { badRequest } from '../status.ts'
+import type { Watches } from '../watch.ts'
+import type { WriteOptions, Writer } from '../write/writer.ts'
+
+/** The parts of a server that routes work with. */
+export interface Serving {
+  readonly registry: Registry
+  readonly cache: WatchCache
+  readonly reader: Reader
+  readonly writer: Writer
+  readonly watches: Watches
+  readonly authenticator: Authenticator
+  readonly authorizer: Authorizer
+  readonly tokens: ServiceAccountTokens
+  readonly kubelets: KubeletAccess
+  readonly clock: Clock
+  readonly random: Random
+}
+
+export interface Call {
+  readonly serving: Serving
+  readonly request: HttpRequest
+  readonly info: RequestInfo
+  readonly user: UserInfo
+  readonly descriptor: ResourceDescriptor
+  /** Becomes Warning headers of the reply. */
+  readonly warnings: string[]
+}
+
+export function writeOptions({ request, user, warnings }: Call): WriteOptions {
+  const dryRun = request.query.getAll('dryRun')
+  if (dryRun.some((value) => value !== 'All' && value !== '')) throw badRequest(`dryRun: Unsupported value: ${JSON.stringify(dryRun)}: supported values: "All"`)
+  return { user, dryRun: dryRun.includes('All'), warn: (warning) => void warnings.push(warning) }
+}
+
+/** The outcome of a write in the representation that the client asked for. */
+export function objectReply(call: Call, status: number, entry: Entry): Reply {
+  const { serving, request, descriptor } = call
+  const representation = new Representation(descriptor, negotiate(request.headers['accept']), request.query, () => serving.clock.now())
+  return representation.object(status, entry, warningHeaders(call.warnings))
+}
+
+/** RFC 7234 section 5.5, as kubectl reads and prints them. */
+export function warningHeaders(warnings: readonly string[]): Record<string, string> {
+  if (warnings.length === 0) return {}
+  const quoted = [...new Set(warnings)].map((warning) => `299 - "${warning.replaceAll(/[\r\n]+/g, ' ').replaceAll(/[\\"]/g, '\\$&')}"`)
+  return { warning: quoted.join(', ').replaceAll(/[^\x20-\x7e]/g, '?') }
+}

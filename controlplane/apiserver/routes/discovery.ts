@@ -1,0 +1,133 @@
+// Discovery: which groups, versions and resources there are, plainly and aggregated into one document
+// (apidiscovery.k8s.io/v2), which kubectl asks for first.
+import { createHash } from 'node:crypto'
+import type { ResourceDescriptor, Subresource } from '../descriptor.ts'
+import { bytesReply } from '../http.ts'
+import type { HttpRequest, Reply } from '../http.ts'
+import { apiVersionOf } from '../object.ts'
+import { verbsOf } from '../registry.ts'
+import type { Registry } from '../registry.ts'
+
+type Json = Record<string, unknown>
+
+/** Kind and verbs of subresources; without a kind, that of the resource. */
+const subresources: Readonly<Record<Subresource, { readonly group?: string; readonly version?: string; readonly kind?: string; readonly verbs: readonly string[] }>> = {
+  status: { verbs: ['get', 'patch', 'update'] },
+  scale: { group: 'autoscaling', version: 'v1', kind: 'Scale', verbs: ['get', 'patch', 'update'] },
+  binding: { version: 'v1', kind: 'Binding', verbs: ['create'] },
+  eviction: { group: 'policy', version: 'v1', kind: 'Eviction', verbs: ['create'] },
+  log: { verbs: ['get'] },
+  exec: { version: 'v1', kind: 'PodExecOptions', verbs: ['create', 'get'] },
+  attach: { version: 'v1', kind: 'PodAttachOptions', verbs: ['create', 'get'] },
+  portforward: { version: 'v1', kind: 'PodPortForwardOptions', verbs: ['create', 'get'] },
+  proxy: { verbs: ['create', 'delete', 'get', 'patch', 'update'] },
+  token: { group: 'authentication.k8s.io', version: 'v1', kind: 'TokenRequest', verbs: ['create'] },
+  approval: { verbs: ['get', 'patch', 'update'] },
+  finalize: { verbs: ['update'] },
+  ephemeralcontainers: { verbs: ['get', 'patch', 'update'] },
+  resize: { verbs: ['get', 'patch', 'update'] },
+}
+
+const proxyKinds: Readonly<Record<string, string>> = { Pod: 'PodProxyOptions', Service: 'ServiceProxyOptions', Node: 'NodeProxyOptions' }
+
+/** Answers /api, /apis and what is below them, short of resources; undefined for other paths. */
+export function discover(registry: Registry, request: HttpRequest, serverAddress: string): Reply | undefined {
+  const path = request.path.replace(/\/+$/, '')
+  if (path === '/api' || path === '/apis') {
+    const isCore = path === '/api'
+    const aggregated = aggregatedVersion(request.headers['accept'])
+    if (aggregated !== undefined) return aggregatedReply(registry, isCore, aggregated, request)
+    return reply(isCore ? coreVersions(registry, serverAddress) : { kind: 'APIGroupList', apiVersion: 'v1', groups: namedGroups(registry).map((name) => groupOf(registry, name)) })
+  }
+  const [, root, ...rest] = path.split('/')
+  if (root === 'api' && rest.length === 1) return resourceList(registry, '', rest[0] ?? '')
+  if (root !== 'apis') return undefined
+  const [group = '', version] = rest
+  if (rest.length === 1 && registry.groups().has(group) && group !== '') return reply({ kind: 'APIGroup', apiVersion: 'v1', ...groupOf(registry, group) })
+  return rest.length === 2 && group !== '' ? resourceList(registry, group, version ?? '') : undefined
+}
+
+function reply(value: unknown, headers: Readonly<Record<string, string>> = {}): Reply {
+  return bytesReply(200, [Buffer.from(JSON.stringify(value))], headers)
+}
+
+function coreVersions(registry: Registry, serverAddress: string): Json {
+  return { kind: 'APIVersions', versions: registry.groups().get('') ?? [], serverAddressByClientCIDRs: [{ clientCIDR: '0.0.0.0/0', serverAddress }] }
+}
+
+function namedGroups(registry: Registry): string[] {
+  return [...registry.groups().keys()].filter((name) => name !== '')
+}
+
+function groupOf(registry: Registry, name: string): Json {
+  const versions = (registry.groups().get(name) ?? []).map((version) => ({ groupVersion: `${name}/${version}`, version }))
+  return { name, versions, preferredVersion: versions[0] }
+}
+
+function resourceList(registry: Registry, group: string, version: string): Reply | undefined {
+  const descriptors = registry.ofGroupVersion(group, version)
+  if (descriptors.length === 0) return undefined
+  return reply({ kind: 'APIResourceList', apiVersion: 'v1', groupVersion: apiVersionOf({ group, version }), resources: descriptors.flatMap(plainResources) })
+}
+
+function plainResources(descriptor: ResourceDescriptor): Json[] {
+  const { plural, singular, kind, namespaced, shortNames, categories } = descriptor
+  const own = {
+    name: plural, singularName: singular, namespaced, kind, verbs: verbsOf(descriptor),
+    ...(shortNames === undefined ? {} : { shortNames }), ...(categories === undefined ? {} : { categories }),
+  }
+  const below = (descriptor.subresources ?? []).map((name) => {
+    const { group, version, verbs } = subresources[name]
+    return { name: `${plural}/${name}`, singularName: '', namespaced, ...(group === undefined ? {} : { group }), ...(version === undefined ? {} : { version }), kind: subresourceKind(descriptor, name), verbs }
+  })
+  return [own, ...below]
+}
+
+function subresourceKind({ kind }: ResourceDescriptor, name: Subresource): string {
+  return subresources[name].kind ?? (name === 'proxy' ? (proxyKinds[kind] ?? kind) : kind)
+}
+
+/** The version of the aggregated document that the client would rather have than the plain one. */
+function aggregatedVersion(accept: string | undefined): string | undefined {
+  for (const clause of (accept ?? '').split(',')) {
+    const [type = '', ...parameters] = clause.split(';').map((part) => part.trim())
+    const values = new Map(parameters.map((parameter) => parameter.split('=', 2) as [string, string]))
+    if (values.get('as') === 'APIGroupDiscoveryList' && values.get('g') === 'apidiscovery.k8s.io') {
+      const version = values.get('v') ?? ''
+      if (type === 'application/json' && (version === 'v2' || version === 'v2beta1')) return version
+    } else if (type === 'application/json' || type === '*/*') return undefined
+  }
+  return undefined
+}
+
+function aggregatedReply(registry: Registry, isCore: boolean, version: string, request: HttpRequest): Reply {
+  const groups = isCore ? [''] : namedGroups(registry)
+  const items = groups.map((name) => ({
+    metadata: { ...(name === '' ? {} : { name }), creationTimestamp: null },
+    versions: (registry.groups().get(name) ?? []).map((one) => ({ version: one, freshness: 'Current', resources: registry.ofGroupVersion(name, one).map(aggregatedResource) })),
+  }))
+  const body = Buffer.from(JSON.stringify({ kind: 'APIGroupDiscoveryList', apiVersion: `apidiscovery.k8s.io/${version}`, metadata: {}, items }))
+  const etag = `"${createHash('sha512').update(body).digest('hex').toUpperCase()}"`
+  const headers = { etag, 'content-type': `application/json;g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList`, vary: 'Accept', 'cache-control': 'public' }
+  if (request.headers['if-none-match'] === etag) return { status: 304, headers, body: [] }
+  return bytesReply(200, [body], headers)
+}
+
+function aggregatedResource(descriptor: ResourceDescriptor): Json {
+  const { group, version, plural, singular, kind, namespaced, shortNames, categories } = descriptor
+  return {
+    resource: plural,
+    responseKind: { group, version, kind },
+    scope: namespaced ? 'Namespaced' : 'Cluster',
+    singularResource: singular,
+    verbs: verbsOf(descriptor),
+    ...(shortNames === undefined ? {} : { shortNames }),
+    ...(categories === undefined ? {} : { categories }),
+    ...(descriptor.subresources === undefined ? {} : { subresources: descriptor.subresources.map((name) => aggregatedSubresource(descriptor, name)) }),
+  }
+}
+
+function aggregatedSubresource(descriptor: ResourceDescriptor, name: Subresource): Json {
+  const { group = subresources[name].version === undefined ? descriptor.group : '', version = descriptor.version, verbs } = subresources[name]
+  return { subresource: name, responseKind: { group, version, kind: subresourceKind(descriptor, name) }, verbs }
+}

@@ -1,0 +1,168 @@
+// The way of a request: open paths, who, whether they may, and then to what answers it.
+import { impersonated } from '../authentication/index.ts'
+import type { Attributes } from '../authorization/rbac.ts'
+import { review } from '../authorization/reviews.ts'
+import type { ResourceDescriptor, UserInfo } from '../descriptor.ts'
+import { jsonReply, textReply } from '../http.ts'
+import type { Handler, HttpRequest, Reply, UpgradeHandler } from '../http.ts'
+import type { Logger } from '../../../api/log.ts'
+import { isStoreError } from '../../store/index.ts'
+import { parseRequest } from '../request-info.ts'
+import type { RequestInfo } from '../request-info.ts'
+import { badRequest, forbidden, internalError, noSuchPath, StatusError } from '../status.ts'
+import { bind } from '../subresources/binding.ts'
+import { handleSubresource } from '../subresources/index.ts'
+import { streamUpstream } from '../subresources/streams.ts'
+import type { Call, Serving } from './call.ts'
+import { discover } from './discovery.ts'
+import { OpenApi } from './openapi.ts'
+import { handleResource } from './resource.ts'
+
+export interface HandlerOptions {
+  readonly serving: Serving
+  readonly log: Logger
+  /** The CA's certificate, PEM: joining nodes compare it with the hash in their token. */
+  readonly caCertificate: string
+  /** `host:port` that discovery names. */
+  readonly serverAddress: () => string
+  /** Why the server is not ready, if it is not. */
+  readonly notReady: () => string | undefined
+}
+
+/** As kube-apiserver's --max-requests-inflight and --max-mutating-requests-inflight together. */
+const inFlightMax = 600
+
+export const version = {
+  major: '1', minor: '35', gitVersion: 'v1.35.0+fairway', gitCommit: '', gitTreeState: 'clean', buildDate: '2026-01-01T00:00:00Z',
+  goVersion: process.version, compiler: 'node', platform: `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`,
+}
+
+export function createHandler(options: HandlerOptions): { readonly handle: Handler; readonly upgrade: UpgradeHandler } {
+  const openApi = new OpenApi(options.serving.registry)
+  let inFlight = 0
+  const handle = async (request: HttpRequest): Promise<Reply> => {
+    const open = openPaths(options, request)
+    if (open !== undefined) return open
+    if (inFlight >= inFlightMax) return errorReply(new StatusError(429, 'TooManyRequests', 'Too many requests, please try again later.', { retryAfterSeconds: 1 }))
+    inFlight++
+    try {
+      return await answer(options, openApi, request)
+    } catch (error) {
+      return errorReply(statusOf(error, options.log, request))
+    } finally {
+      inFlight--
+    }
+  }
+  const upgrade: UpgradeHandler = async (request) => {
+    try {
+      const { user, info } = admit(options, request)
+      return await streamUpstream(callOf(options.serving, request, info, user))
+    } catch (error) {
+      throw statusOf(error, options.log, request)
+    }
+  }
+  return { handle, upgrade }
+}
+
+/** What strangers may know. */
+function openPaths({ caCertificate, notReady }: HandlerOptions, { path, method }: HttpRequest): Reply | undefined {
+  if (method !== 'GET' && method !== 'HEAD') return undefined
+  switch (path.replace(/(?<=.)\/$/, '')) {
+    case '/livez':
+      return textReply(200, 'ok')
+    case '/healthz':
+    case '/readyz': {
+      const reason = notReady()
+      return reason === undefined ? textReply(200, 'ok') : textReply(503, `not ready: ${reason}\n`)
+    }
+    case '/version':
+      return jsonReply(200, version)
+    case '/cacerts':
+      return textReply(200, caCertificate)
+    default:
+      return undefined
+  }
+}
+
+async function answer(options: HandlerOptions, openApi: OpenApi, request: HttpRequest): Promise<Reply> {
+  const { serving, serverAddress } = options
+  const { user, info } = admit(options, request)
+  if (!info.isResource) {
+    if (request.method !== 'GET' && request.method !== 'HEAD') throw noSuchPath()
+    const found = discover(serving.registry, request, serverAddress()) ?? openApi.answer(request) ?? issuerPaths(serving, request)
+    if (found === undefined) throw noSuchPath()
+    return found
+  }
+  const call = callOf(serving, request, info, user)
+  if (info.subresource !== '') {
+    if (info.name === '') throw badRequest('name must be provided')
+    return handleSubresource(call)
+  }
+  if (call.descriptor.virtual !== true) return handleResource(call)
+  if (info.verb !== 'create') throw new StatusError(405, 'MethodNotAllowed', 'the server does not allow this method on the requested resource', {})
+  return call.descriptor.kind === 'Binding' ? bind(call) : review(call)
+}
+
+/** Where others who verify service account tokens find the key (OIDC discovery). */
+function issuerPaths({ tokens }: Serving, { path }: HttpRequest): Reply | undefined {
+  if (path === '/openid/v1/jwks') return jsonReply(200, tokens.keySet, { 'content-type': 'application/jwk-set+json' })
+  if (path !== '/.well-known/openid-configuration') return undefined
+  return jsonReply(200, { issuer: tokens.issuer, jwks_uri: `${tokens.issuer}/openid/v1/jwks`, response_types_supported: ['id_token'], subject_types_supported: ['public'], id_token_signing_alg_values_supported: ['ES256'] })
+}
+
+function callOf(serving: Serving, request: HttpRequest, info: RequestInfo, user: UserInfo): Call {
+  const descriptor = serving.registry.atPath(info.group, info.version, info.resource)
+  if (descriptor === undefined) throw noSuchPath()
+  return { serving, request, info: scoped(info, descriptor), user, descriptor, warnings: [] }
+}
+
+/** `namespaces` itself is not in the namespace that its path names. */
+function scoped(info: RequestInfo, descriptor: ResourceDescriptor): RequestInfo {
+  if (descriptor.namespaced) return info
+  if (info.namespace !== '' && descriptor.plural !== 'namespaces') throw noSuchPath()
+  return { ...info, namespace: '' }
+}
+
+/** Finds out who speaks and whether they may: 401 and 403 otherwise. */
+function admit({ serving }: HandlerOptions, request: HttpRequest): { user: UserInfo; info: RequestInfo } {
+  const authenticated = serving.authenticator.authenticate(request)
+  const acting = impersonated(request)
+  if (acting !== undefined) checkImpersonation(serving, authenticated, acting)
+  const user = acting ?? authenticated
+  const info = parseRequest(request.method, request.path, request.query)
+  const attributes: Attributes = info.isResource ? info : { ...info, path: info.path, resource: '' }
+  if (!serving.authorizer.isAllowed(user, attributes)) throw refusal(user, info)
+  return { user, info }
+}
+
+function checkImpersonation({ authorizer }: Serving, user: UserInfo, acting: UserInfo): void {
+  const wanted: [resource: string, name: string, namespace: string][] = []
+  const [, namespace, account] = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(acting.name) ?? []
+  if (account === undefined) wanted.push(['users', acting.name, ''])
+  else wanted.push(['serviceaccounts', account, namespace ?? ''])
+  for (const group of acting.groups) if (group !== 'system:authenticated' && account === undefined) wanted.push(['groups', group, ''])
+  for (const [resource, name, within] of wanted) {
+    if (authorizer.isAllowed(user, { verb: 'impersonate', group: '', resource, subresource: '', namespace: within, name, path: '' })) continue
+    throw forbidden({ group: '', plural: resource }, name, `User "${user.name}" cannot impersonate resource "${resource}" in API group "" ${within === '' ? 'at the cluster scope' : `in the namespace "${within}"`}`)
+  }
+}
+
+function refusal(user: UserInfo, { isResource, verb, group, resource, subresource, namespace, name, path }: RequestInfo): StatusError {
+  if (!isResource) return new StatusError(403, 'Forbidden', `forbidden: User "${user.name}" cannot ${verb} path "${path}"`, {})
+  const where = namespace === '' ? 'at the cluster scope' : `in the namespace "${namespace}"`
+  const what = subresource === '' ? resource : `${resource}/${subresource}`
+  return forbidden({ group, plural: resource }, name, `User "${user.name}" cannot ${verb} resource "${what}" in API group "${group}" ${where}`)
+}
+
+function statusOf(error: unknown, log: Logger, { method, path }: HttpRequest): StatusError {
+  if (error instanceof StatusError) return error
+  if (isStoreError(error, 'closed')) return new StatusError(503, 'ServiceUnavailable', 'the server is shutting down', { retryAfterSeconds: 1 })
+  if (isStoreError(error)) return internalError(error.message)
+  log.error('a request failed', { method, path, error, stack: (error as Error).stack })
+  return internalError((error as Error).message)
+}
+
+export function errorReply(error: StatusError): Reply {
+  const seconds = error.details?.retryAfterSeconds
+  return jsonReply(error.code, error.toStatus(), seconds === undefined ? {} : { 'retry-after': String(seconds) })
+}

@@ -1,0 +1,238 @@
+// The door to the outside: HTTP/2, HTTP/1.1 and upgrades on one TLS port. Turns what comes in into requests for the
+// handler, and its replies into what goes out.
+import { createSecureServer } from 'node:http2'
+import type { Http2SecureServer, Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from 'node:http2'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import type { Clock } from '../../../api/clock.ts'
+import type { Logger } from '../../../api/log.ts'
+import type { UserInfo } from '../descriptor.ts'
+import type { Handler, HttpRequest, Peer, Reply, Sink, UpgradeHandler } from '../http.ts'
+import type { Credential } from '../pki/authority.ts'
+import { StatusError } from '../status.ts'
+import { leadTo, refuseUpgrade } from './upgrade.ts'
+
+export interface HttpsServerOptions {
+  readonly bind: string
+  /** 0: any that is free. */
+  readonly port: number
+  readonly credential: Credential
+  /** PEM of the authority whose client certificates are believed. */
+  readonly clientCa: string
+  readonly handle: Handler
+  readonly upgrade: UpgradeHandler
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+export interface HttpsServer {
+  readonly port: number
+  /** No new requests; those under way have `graceMs` to end. */
+  stop(graceMs: number): Promise<void>
+}
+
+type Incoming = IncomingMessage | Http2ServerRequest
+type Outgoing = ServerResponse | Http2ServerResponse
+
+/** A client that does not finish its TLS handshake, its headers or its body in time is cut off. */
+const handshakeTimeoutMs = 10_000
+const headersTimeoutMs = 20_000
+const bodyTimeoutMs = 60_000
+/** Longer than clients keep idle connections, so that it is they who close them. */
+const keepAliveTimeoutMs = 180_000
+const streamsMax = 1000
+const headerBytesMax = 64 * 1024
+
+/** Starts listening. Fails with a sentence when the port is taken or the address is none of this machine's. */
+export async function startHttpsServer(options: HttpsServerOptions): Promise<HttpsServer> {
+  const { bind, port, credential, clientCa } = options
+  const server = createSecureServer({
+    allowHTTP1: true,
+    cert: credential.certificate,
+    key: credential.key,
+    ca: clientCa,
+    requestCert: true,
+    // Clients without a certificate may have a token: who they are is decided per request.
+    rejectUnauthorized: false,
+    minVersion: 'TLSv1.2',
+    handshakeTimeout: handshakeTimeoutMs,
+    maxHeaderSize: headerBytesMax,
+    headersTimeout: headersTimeoutMs,
+    requestTimeout: 0,
+    keepAliveTimeout: keepAliveTimeoutMs,
+    settings: { maxConcurrentStreams: streamsMax },
+  } as Parameters<typeof createSecureServer>[0])
+  const connections = new Connections(server)
+  server.on('request', (incoming: Incoming, outgoing: Outgoing) => void serve(options, incoming, outgoing))
+  server.on('upgrade', (incoming: IncomingMessage, socket: Socket, head: Buffer) => void serveUpgrade(options, incoming, socket, head))
+  await listening(server, bind, port)
+  server.on('error', (error) => options.log.error('the HTTPS server failed', { error }))
+  return { port: (server.address() as AddressInfo).port, stop: (graceMs) => connections.stop(graceMs, options.clock) }
+}
+
+function listening(server: Http2SecureServer, bind: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(new Error(listenFailure(error, bind, port), { cause: error })))
+    server.listen({ host: bind, port }, () => {
+      server.removeAllListeners('error')
+      resolve()
+    })
+  })
+}
+
+function listenFailure({ code, message }: NodeJS.ErrnoException, bind: string, port: number): string {
+  const what = `Cannot listen on ${bind} port ${port}`
+  if (code === 'EADDRINUSE') return `${what}: the port is in use by another program; end that one, or choose another with --port`
+  if (code === 'EADDRNOTAVAIL') return `${what}: this machine has no such address; choose another with --bind`
+  return code === 'EACCES' ? `${what}: only root may; choose a port above 1023 with --port` : `${what}: ${message}`
+}
+
+/** What is connected, so that stopping leaves nothing open. */
+class Connections {
+  readonly #server: Http2SecureServer
+  readonly #sockets = new Set<Socket>()
+  readonly #sessions = new Set<ServerHttp2Session>()
+
+  constructor(server: Http2SecureServer) {
+    this.#server = server
+    server.on('connection', (socket: Socket) => {
+      socket.setNoDelay(true)
+      // Notices within a minute a client that went without a word.
+      socket.setKeepAlive(true, 30_000)
+      this.#sockets.add(socket)
+      socket.once('close', () => this.#sockets.delete(socket))
+    })
+    server.on('session', (session: ServerHttp2Session) => {
+      this.#sessions.add(session)
+      session.once('close', () => this.#sessions.delete(session))
+      // A broken connection is the client's affair; its streams are told by their own events.
+      session.on('error', () => session.destroy())
+    })
+    server.on('tlsClientError', (_error, socket: Socket) => socket.destroy())
+  }
+
+  async stop(graceMs: number, clock: Clock): Promise<void> {
+    const closed = new Promise<void>((resolve) => void this.#server.close(() => resolve()))
+    for (const session of this.#sessions) session.close()
+    const timer = clock.setTimeout(() => {
+      for (const session of this.#sessions) session.destroy()
+      for (const socket of this.#sockets) socket.destroy()
+    }, graceMs)
+    await closed
+    timer.cancel()
+  }
+}
+
+async function serve(options: HttpsServerOptions, incoming: Incoming, outgoing: Outgoing): Promise<void> {
+  const abort = new AbortController()
+  outgoing.on('close', () => abort.abort())
+  // Writing to a client that has gone is no failure of ours.
+  outgoing.on('error', () => abort.abort())
+  try {
+    const reply = await options.handle(requestOf(incoming, abort.signal, options.clock))
+    send(reply, outgoing, incoming.method === 'HEAD')
+  } catch (error) {
+    options.log.error('a reply could not be sent', { path: incoming.url, error })
+    if (incoming.httpVersionMajor < 2) incoming.socket.destroy()
+    else (outgoing as Http2ServerResponse).stream.close()
+  }
+}
+
+async function serveUpgrade(options: HttpsServerOptions, incoming: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
+  const abort = new AbortController()
+  socket.on('close', () => abort.abort())
+  socket.on('error', () => socket.destroy())
+  try {
+    leadTo(await options.upgrade(requestOf(incoming, abort.signal, options.clock)), incoming, socket, head)
+  } catch (error) {
+    refuseUpgrade(socket, error instanceof StatusError ? error : new StatusError(500, 'InternalError', (error as Error).message))
+  }
+}
+
+function requestOf(incoming: Incoming, signal: AbortSignal, clock: Clock): HttpRequest {
+  const url = incoming.url ?? '/'
+  const mark = url.indexOf('?')
+  return {
+    method: incoming.method ?? 'GET',
+    path: mark < 0 ? url : url.slice(0, mark),
+    query: new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1)),
+    headers: incoming.headers as Record<string, string | undefined>,
+    peer: peerOf(incoming),
+    signal,
+    readBody: (bytesMax) => readBody(incoming, bytesMax, clock),
+  }
+}
+
+/** Who a connection's certificate speaks for is read once a connection. */
+const peers = new WeakMap<object, Peer>()
+
+function peerOf(incoming: Incoming): Peer {
+  const socket = incoming.socket as TLSSocket
+  const known = peers.get(socket)
+  if (known !== undefined) return known
+  const user = socket.authorized ? userOf(socket) : undefined
+  const peer: Peer = { ...(user === undefined ? {} : { user }), address: socket.remoteAddress ?? '' }
+  peers.set(socket, peer)
+  return peer
+}
+
+/** The subject of a verified client certificate: CN is the user, each O a group. */
+function userOf(socket: TLSSocket): UserInfo | undefined {
+  const subject = socket.getPeerCertificate().subject as { CN?: string | string[]; O?: string | string[] } | undefined
+  const [name] = [subject?.CN ?? []].flat()
+  return name === undefined || name === '' ? undefined : { name, groups: [...[subject?.O ?? []].flat(), 'system:authenticated'] }
+}
+
+function readBody(incoming: Incoming, bytesMax: number, clock: Clock): Promise<Buffer> {
+  const tooLarge = new StatusError(413, 'RequestEntityTooLarge', `Request entity too large: limit is ${bytesMax} bytes`)
+  if (Number(incoming.headers['content-length'] ?? 0) > bytesMax) return Promise.reject(tooLarge)
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let length = 0
+    const timer = clock.setTimeout(() => reject(new StatusError(408, 'Timeout', `the body did not arrive within ${bodyTimeoutMs / 1000} s`)), bodyTimeoutMs)
+    const refuse = (error: Error): void => {
+      timer.cancel()
+      reject(error)
+    }
+    incoming.on('data', (chunk: Buffer) => {
+      length += chunk.length
+      if (length > bytesMax) refuse(tooLarge)
+      else chunks.push(chunk)
+    })
+    incoming.on('end', () => {
+      timer.cancel()
+      resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks))
+    })
+    incoming.on('error', refuse)
+    incoming.on('aborted', () => refuse(new StatusError(400, 'BadRequest', 'the client went away before its body had arrived')))
+  })
+}
+
+function send({ status, headers, body }: Reply, outgoing: Outgoing, isHead: boolean): void {
+  const response = outgoing as ServerResponse
+  if (typeof body === 'function') {
+    response.writeHead(status, headers)
+    if (isHead) response.end()
+    else body(sinkOf(outgoing))
+    return
+  }
+  const bytes = body.length === 1 ? (body[0] as Uint8Array) : Buffer.concat(body)
+  response.writeHead(status, status === 304 ? headers : { ...headers, 'content-length': bytes.length })
+  if (isHead || bytes.length === 0) response.end()
+  else response.end(bytes)
+}
+
+function sinkOf(outgoing: Outgoing): Sink {
+  const response = outgoing as ServerResponse
+  // The client learns that its watch stands before there is anything to tell.
+  response.flushHeaders()
+  return {
+    write: (chunk) => void (response.writable && response.write(chunk)),
+    get pendingBytes() {
+      return response.writableLength
+    },
+    drained: () => (response.writableNeedDrain ? new Promise((resolve) => void response.once('drain', resolve).once('close', resolve)) : Promise.resolve()),
+    end: () => void (response.writable && response.end()),
+  }
+}

@@ -1,0 +1,52 @@
+// What can be asked of an object beside the object itself: `pods/web/log`, `deployments/web/scale`.
+import type { Subresource } from '../descriptor.ts'
+import type { Reply } from '../http.ts'
+import { hasSubresource } from '../registry.ts'
+import { change } from '../routes/resource.ts'
+import { objectReply } from '../routes/call.ts'
+import type { Call } from '../routes/call.ts'
+import { methodNotAllowed, noSuchPath } from '../status.ts'
+import { bind } from './binding.ts'
+import { evict } from './eviction.ts'
+import { readLog } from './log.ts'
+import { proxy } from './proxy.ts'
+import { handleScale } from './scale.ts'
+import { requestToken } from './token.ts'
+import { withApproval, withEphemeralContainers, withFinalizers, withResources } from './parts.ts'
+
+type Answer = (call: Call) => Promise<Reply>
+
+const answers: Readonly<Record<Subresource, Readonly<Record<string, Answer>>>> = {
+  status: { get: current, update: part('status'), patch: part('status') },
+  scale: { get: handleScale, update: handleScale, patch: handleScale },
+  approval: { get: current, update: part('other', withApproval), patch: part('other', withApproval) },
+  finalize: { update: part('other', withFinalizers) },
+  ephemeralcontainers: { get: current, update: part('other', withEphemeralContainers), patch: part('other', withEphemeralContainers) },
+  resize: { get: current, update: part('other', withResources), patch: part('other', withResources) },
+  binding: { create: bind },
+  eviction: { create: evict },
+  token: { create: requestToken },
+  log: { get: readLog },
+  proxy: { get: proxy, create: proxy, update: proxy, patch: proxy, delete: proxy },
+  // These come as upgrades; see streams.ts.
+  exec: {},
+  attach: {},
+  portforward: {},
+}
+
+export async function handleSubresource(call: Call): Promise<Reply> {
+  const { descriptor, info } = call
+  const name = info.subresource as Subresource
+  if (!hasSubresource(descriptor, name)) throw noSuchPath()
+  const answer = answers[name][info.verb]
+  if (answer === undefined) throw methodNotAllowed(descriptor, info.verb)
+  return answer(call)
+}
+
+async function current(call: Call): Promise<Reply> {
+  return objectReply(call, 200, await call.serving.reader.current(call.descriptor, call.info.namespace, call.info.name))
+}
+
+function part(which: 'status' | 'other', pick?: Parameters<typeof change>[2]): Answer {
+  return async (call) => objectReply(call, 200, await change(call, which, pick))
+}

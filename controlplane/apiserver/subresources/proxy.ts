@@ -1,0 +1,79 @@
+// proxy: HTTP through the API server to a node's kubelet, a pod, or an endpoint of a service.
+// Names are `web`, `web:8080`, `web:http` or `https:web:443`.
+import { request as httpRequest } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import type { IncomingMessage } from 'node:http'
+import type { EndpointSlice, Node, Pod } from '../../../api/types.ts'
+import type { Reply, Upstream } from '../http.ts'
+import { relay } from '../kubelet-access.ts'
+import { bodyBytesMax } from '../routes/body.ts'
+import type { Call } from '../routes/call.ts'
+import { badRequest, notFound, StatusError } from '../status.ts'
+
+const connectTimeoutMs = 30_000
+/** Headers that concern one connection only (RFC 9110 section 7.6.1), and those that say who the client is to us. */
+const ownHeaders = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'te', 'trailer', 'host', 'authorization', 'content-length'])
+
+/** Passes a request on to what a proxy path names, and the answer back as it comes. */
+export async function proxy(call: Call): Promise<Reply> {
+  const { request } = call
+  const { host, port, path, tls } = await proxyUpstream(call)
+  const body = await request.readBody(bodyBytesMax)
+  const headers = Object.fromEntries(Object.entries(request.headers).filter(([name, value]) => value !== undefined && !ownHeaders.has(name) && !name.startsWith(':') && !name.startsWith('impersonate-')))
+  const options = { host, port, path, method: request.method, signal: request.signal, headers: { ...headers, host: `${host}:${port}`, ...(body.length === 0 ? {} : { 'content-length': body.length }) } }
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    const outgoing = tls === undefined ? httpRequest(options) : httpsRequest({ ...options, ...(tls.certificate === '' ? { rejectUnauthorized: false } : { ca: tls.ca, cert: tls.certificate, key: tls.key }) })
+    outgoing.setTimeout(connectTimeoutMs, () => outgoing.destroy(new Error(`no answer within ${connectTimeoutMs / 1000} s`)))
+    outgoing.on('error', (error) => reject(new StatusError(503, 'ServiceUnavailable', `error trying to reach service: ${error.message}`)))
+    outgoing.on('response', resolve)
+    outgoing.end(body)
+  })
+  return relay(response)
+}
+
+/** Where a proxy path leads. */
+export async function proxyUpstream(call: Call): Promise<Upstream> {
+  const { serving, request, info, descriptor } = call
+  const [scheme, name, port] = splitName(info.name)
+  const query = request.query.toString()
+  const path = `/${info.rest.split('/').map(encodeURIComponent).join('/')}${request.path.endsWith('/') && info.rest !== '' ? '/' : ''}${query === '' ? '' : `?${query}`}`
+  // Pods and services of users have certificates of their own, which we do not know: as kube-apiserver, we do not ask.
+  const tls = scheme === 'https' ? { tls: { ca: '', certificate: '', key: '' } } : {}
+  const entry = await serving.reader.current(descriptor, info.namespace, name)
+  if (descriptor.kind === 'Node') return serving.kubelets.upstream(entry.object as unknown as Node, path)
+  if (descriptor.kind === 'Pod') return { ...podAddress(entry.object as unknown as Pod, port), path, ...tls }
+  return { ...serviceAddress(call, name, port), path, ...tls }
+}
+
+function splitName(text: string): [scheme: string, name: string, port: string] {
+  const parts = text.split(':')
+  if (parts.length === 1) return ['http', text, '']
+  if (parts.length === 2) return ['http', parts[0] ?? '', parts[1] ?? '']
+  if (parts.length === 3 && (parts[0] === 'http' || parts[0] === 'https' || parts[0] === '')) return [parts[0] === '' ? 'http' : parts[0], parts[1] ?? '', parts[2] ?? '']
+  throw badRequest(`invalid request "${text}": a name is NAME, NAME:PORT or SCHEME:NAME:PORT`)
+}
+
+function podAddress({ metadata, spec, status }: Pod, port: string): { host: string; port: number } {
+  const ports = spec.containers.flatMap((container) => container.ports ?? [])
+  const number = port === '' ? (ports[0]?.containerPort ?? 80) : /^\d+$/.test(port) ? Number(port) : ports.find(({ name }) => name === port)?.containerPort
+  if (number === undefined) throw new StatusError(503, 'ServiceUnavailable', `pod ${metadata.name ?? ''} has no port named ${port}`)
+  if (status?.podIP === undefined || status.podIP === '') throw badRequest(`pod ${metadata.name ?? ''} does not have an address yet`)
+  return { host: status.podIP, port: number }
+}
+
+function serviceAddress({ serving, info, descriptor }: Call, name: string, port: string): { host: string; port: number } {
+  const service = serving.cache.of(descriptor).get(info.namespace, name)
+  if (service === undefined) throw notFound(descriptor, name)
+  const { ports = [] } = (service.object as unknown as { spec: { ports?: { name?: string; port: number }[] } }).spec
+  const wanted = port === '' ? ports[0] : ports.find((one) => one.name === port || String(one.port) === port)
+  const slices = (serving.cache.named('endpointslices.discovery.k8s.io')?.list(info.namespace) ?? [])
+    .map(({ object }) => object as unknown as EndpointSlice)
+    .filter(({ metadata }) => metadata.labels?.['kubernetes.io/service-name'] === name)
+  for (const slice of slices) {
+    const number = slice.ports?.find((one) => (one.name ?? '') === (wanted?.name ?? ''))?.port
+    const ready = (slice.endpoints ?? []).filter(({ conditions }) => conditions?.ready !== false)
+    const chosen = ready[Math.floor(serving.random() * ready.length)]
+    if (wanted !== undefined && number !== undefined && chosen !== undefined) return { host: chosen.addresses[0] ?? '', port: number }
+  }
+  throw new StatusError(503, 'ServiceUnavailable', `no endpoints available for service ${JSON.stringify(info.name)}`)
+}
