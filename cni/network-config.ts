@@ -1,7 +1,7 @@
 /** The configuration list that container engines and the kubelet pick up (CNI specification 1.1.0, section 1). */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { defaultDataDir, defaultNetworkName } from './paths.ts'
+import { defaultDataDir, defaultNetworkName, networkConfigFile } from './paths.ts'
 
 export interface NetworkConfigOptions {
   readonly confDir: string
@@ -13,8 +13,6 @@ export interface NetworkConfigOptions {
   /** Default `fairway`. */
   readonly name?: string | undefined
 }
-
-const fileName = '10-fairway.conflist'
 
 /** Writes the list, whole or not at all. Returns whether anything changed. */
 export function writeNetworkConfig({ confDir, podCIDRs, mtu, dataDir = defaultDataDir, name = defaultNetworkName }: NetworkConfigOptions): boolean {
@@ -29,7 +27,7 @@ export function writeNetworkConfig({ confDir, podCIDRs, mtu, dataDir = defaultDa
     }],
   }
   const text = `${JSON.stringify(list, null, 2)}\n`
-  const file = join(confDir, fileName)
+  const file = join(confDir, networkConfigFile)
   if (readIfThere(file) === text) return false
   mkdirSync(confDir, { recursive: true })
   writeFileSync(`${file}.new`, text, { mode: 0o644 })

@@ -7,3 +7,5 @@ export const defaultConfDir = '/var/lib/fairway/cni/net.d'
 export const defaultBinDir = '/var/lib/fairway/cni/bin'
 /** The network's name in its configuration list. */
 export const defaultNetworkName = 'fairway'
+/** The configuration list's file within its directory. */
+export const networkConfigFile = '10-fairway.conflist'

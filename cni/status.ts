@@ -1,32 +1,115 @@
 /** What `fairway cni status` shows: addresses in use by pod, what is free, and the peers. */
-import { defaultDataDir } from './paths.ts'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parsePrefix } from '../netlink/addresses.ts'
+import type { Netns } from '../netlink/netns.ts'
+import { RouteSocket } from '../netlink/route/index.ts'
+import type { Holding } from './ipam/entry.ts'
+import { Journal, journalNames } from './ipam/journal.ts'
+import { addressNumber, parseRangeSets } from './ipam/ranges.ts'
+import type { AddressRange } from './ipam/ranges.ts'
+import { overlayRouteProtocol, peersFile } from './overlay/want.ts'
+import type { Host } from './overlay/want.ts'
+import { defaultConfDir, defaultDataDir, networkConfigFile } from './paths.ts'
+import { isObject } from './protocol/config.ts'
 
 export interface CniStatusOptions {
   readonly dataDir?: string | undefined
+  readonly confDir?: string | undefined
+  /** The host's network namespace, when it is not the caller's. */
+  readonly netns?: Netns | undefined
+}
+
+export interface NetworkStatus {
+  readonly name: string
+  /** Of the configuration list; none where that is not ours any more. */
+  readonly ranges: readonly { readonly subnet: string; readonly used: number; readonly free: bigint }[]
+  readonly addresses: readonly Holding[]
+}
+
+export interface PeerStatus {
+  /** Its name, where the overlay has written it down. */
+  readonly node?: string | undefined
+  readonly podCIDR: string
+  /** The host's address. */
+  readonly address?: string | undefined
+  readonly link: string
+  readonly mtu: number
+  /** Whether packets can go there now. */
+  readonly up: boolean
 }
 
 export interface CniStatus {
-  readonly networks: readonly {
-    readonly name: string
-    readonly ranges: readonly { readonly range: string; readonly used: number; readonly free: bigint }[]
-    readonly addresses: readonly { readonly address: string; readonly containerId: string; readonly ifname: string; readonly pod?: string | undefined }[]
-  }[]
-  readonly peers: readonly {
-    readonly node?: string | undefined
-    readonly podCIDR: string
-    /** The host's address. */
-    readonly address?: string | undefined
-    readonly link: string
-    readonly mtu: number
-  }[]
+  readonly networks: readonly NetworkStatus[]
+  readonly peers: readonly PeerStatus[]
 }
 
-/** Reads the journals of this host and the routes of its namespace. */
-export function cniStatus({ dataDir = defaultDataDir }: CniStatusOptions = {}): CniStatus {
-  throw new Error(`Cannot read ${dataDir}`)
+/** Reads the journals of this host and the routes of its namespace. Needs root, for both. */
+export function cniStatus({ dataDir = defaultDataDir, confDir = defaultConfDir, netns }: CniStatusOptions = {}): CniStatus {
+  const configured = readConfigured(join(confDir, networkConfigFile))
+  const names = [...new Set([...(configured === undefined ? [] : [configured.name]), ...journalNames(dataDir)])]
+  return {
+    networks: names.map((name) => {
+      const addresses = new Journal(dataDir, name).read().holdings()
+      return { name, ranges: name === configured?.name ? configured.ranges.map((range) => countRange(range, addresses)) : [], addresses }
+    }),
+    peers: readPeers(dataDir, netns),
+  }
+}
+
+function readConfigured(file: string): { readonly name: string; readonly ranges: readonly AddressRange[] } | undefined {
+  if (!existsSync(file)) return undefined
+  const list: unknown = JSON.parse(readFileSync(file, 'utf8'))
+  const plugin: unknown = isObject(list) && Array.isArray(list['plugins']) ? list['plugins'][0] : undefined
+  const ipam = isObject(plugin) ? plugin['ipam'] : undefined
+  return isObject(list) && isObject(ipam) ? { name: String(list['name']), ranges: parseRangeSets(ipam).flat() } : undefined
+}
+
+function countRange({ subnet, family, first, last, gateway }: AddressRange, addresses: readonly Holding[]): NetworkStatus['ranges'][number] {
+  const inside = addresses.filter(({ address }) => address.includes(':') === (family === 'ipv6')).map(({ address }) => addressNumber(address)).filter((number) => number >= first && number <= last)
+  const size = last - first + 1n - (gateway >= first && gateway <= last ? 1n : 0n)
+  return { subnet, used: inside.length, free: size - BigInt(inside.length) }
+}
+
+/** From the kernel: what packets would do. Names and addresses from what the overlay wrote. */
+function readPeers(dataDir: string, netns: Netns | undefined): PeerStatus[] {
+  const file = join(dataDir, peersFile)
+  const hosts = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Host[]) : []
+  using route = RouteSocket.open({ netns })
+  const links = new Map(route.links.list().map((link) => [link.index, link]))
+  const neighbours = route.neighbours.list()
+  const entries = route.fdb.list()
+  return route.routes.list({ protocol: overlayRouteProtocol, type: 'unicast' }).map(({ destination, gateway, link: index }) => {
+    const link = links.get(index ?? 0)
+    const host = hosts.find(({ podCIDRs }) => podCIDRs.includes(destination))
+    const mac = neighbours.find((neighbour) => neighbour.link === index && neighbour.address === gateway)?.mac
+    const tunnel = link?.kind === 'vxlan'
+    const remote = tunnel ? entries.find((entry) => entry.link === index && entry.mac === mac)?.destination : gateway
+    return { node: host?.name, podCIDR: destination, address: remote, link: link?.name ?? '', mtu: link?.mtu ?? 0, up: (link?.up ?? false) && remote !== undefined }
+  })
 }
 
 /** The status as a person reads it. */
-export function formatCniStatus(status: CniStatus): string {
-  return JSON.stringify(status)
+export function formatCniStatus({ networks, peers }: CniStatus): string {
+  const lines: string[] = []
+  for (const { name, ranges, addresses } of networks) {
+    lines.push(`network ${name}: ${addresses.length} addresses in use`)
+    for (const { subnet, used, free } of ranges) lines.push(`  ${subnet}  ${used} used, ${free} free`)
+    const rows = addresses.toSorted((a, b) => compareAddresses(a.address, b.address)).map(({ address, pod, containerId, ifname }) => [address, pod ?? '-', containerId.slice(0, 12), ifname])
+    if (rows.length > 0) lines.push(...table([['ADDRESS', 'POD', 'CONTAINER', 'LINK'], ...rows]))
+  }
+  if (networks.length === 0) lines.push('no network: no address was ever given out here')
+  const rows = peers.toSorted((a, b) => compareAddresses(parsePrefix(a.podCIDR).address, parsePrefix(b.podCIDR).address))
+    .map(({ node, podCIDR, address, link, mtu, up }) => [node ?? '-', podCIDR, address ?? '-', link, String(mtu), up ? 'up' : 'down'])
+  if (rows.length > 0) lines.push('peers', ...table([['NODE', 'PODS', 'HOST', 'LINK', 'MTU', 'STATE'], ...rows]))
+  return `${lines.join('\n')}\n`
+}
+
+function compareAddresses(a: string, b: string): number {
+  return Number(a.includes(':')) - Number(b.includes(':')) || (addressNumber(a) < addressNumber(b) ? -1 : 1)
+}
+
+function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
+  return rows.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}`.trimEnd())
 }

@@ -36,7 +36,7 @@ export function rangeText({ family, first, last }: AddressRange): string {
 }
 
 /** `ranges`, or the older form with one range's keys at the top. */
-export function parseRangeSets(ipam: Readonly<Record<string, unknown>>, more: unknown = undefined): RangeSet[] {
+export function parseRangeSets(ipam: Readonly<Record<string, unknown>>, more?: unknown): RangeSet[] {
   const lists = [more ?? [], ipam['ranges'] ?? []]
   if (!lists.every(Array.isArray)) throw invalidConfig('ipam.ranges is not a list of lists')
   const single = 'subnet' in ipam ? [[ipam]] : []

@@ -18,7 +18,7 @@ import { defaultDataDir } from '../paths.ts'
 import { applyOverlay } from './apply.ts'
 import { findUnderlays, readOverlay } from './have.ts'
 import { planOverlay } from './plan.ts'
-import { overlayRouteProtocol, readHost, wantOverlay } from './want.ts'
+import { overlayRouteProtocol, peersFile, readHost, wantOverlay } from './want.ts'
 import type { Backend, Host, OverlayWant } from './want.ts'
 
 export interface OverlayOptions {
@@ -147,9 +147,6 @@ class NodeOverlay implements Overlay {
     if (confDir !== undefined && writeNetworkConfig({ confDir, podCIDRs, mtu: podMtu, dataDir })) log.info('wrote the network configuration', { confDir, podCIDRs, mtu: podMtu })
   }
 }
-
-/** The peers by name, for `fairway cni status`: the kernel knows their addresses only. */
-export const peersFile = 'peers.json'
 
 /** Whether somebody may have changed what is ours, or what ours rests on. Pods come and go all the time. */
 function concerns(event: RouteEvent, vxlanLink: number | undefined): boolean {

@@ -15,6 +15,9 @@ export const vxlanPort = 4789
 /** Outer IPv4 (20) or IPv6 (40), UDP (8), VXLAN (8), inner Ethernet (14): RFC 7348. */
 const vxlanOverhead = { ipv4: 50, ipv6: 70 } as const
 
+/** The peers by name, for `fairway cni status`: the kernel knows their addresses only. */
+export const peersFile = 'peers.json'
+
 /** A host of the cluster, as far as its Node says where it and its pods are. */
 export interface Host {
   readonly name: string

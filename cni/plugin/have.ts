@@ -72,7 +72,7 @@ function openInside(netns: Netns, path: string): RouteSocket {
 
 export function readHostState({ host, pod }: Pick<Places, 'host' | 'pod'>, { hostLink, podLink }: { readonly hostLink: string; readonly podLink: string }): HostState {
   const link = pod.links.get(podLink)
-  const defaults = pod.routes.list({ table: RT_TABLE_MAIN }).filter((route) => /\/0$/.test(route.destination) && route.link !== link?.index)
+  const defaults = pod.routes.list({ table: RT_TABLE_MAIN }).filter((route) => route.destination.endsWith('/0') && route.link !== link?.index)
   return {
     hostLink: host.links.get(hostLink),
     podLink: link,
@@ -95,7 +95,7 @@ function isSet(path: string): boolean {
 
 /** MTU of the link of the host's default route; Ethernet's where there is none. */
 export function defaultMtu(host: RouteSocket): number {
-  const route = host.routes.list({ table: RT_TABLE_MAIN }).find(({ destination, link }) => /\/0$/.test(destination) && link !== undefined)
+  const route = host.routes.list({ table: RT_TABLE_MAIN }).find(({ destination, link }) => destination.endsWith('/0') && link !== undefined)
   const link = route?.link === undefined ? undefined : host.links.get(route.link)
   return link?.mtu ?? 1500
 }

@@ -86,7 +86,7 @@ export function decodeResult(value: unknown, source: string): Result {
       return { address, gateway: text(one['gateway']), interface: integer(one['interface']) }
     }),
     routes: decodeRoutes(value, source),
-    dns: isObject(value['dns']) ? (value['dns'] as Dns) : {},
+    dns: isObject(value['dns']) ? value['dns'] : {},
   }
 }
 
