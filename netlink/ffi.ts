@@ -44,6 +44,7 @@ export const SOL_SOCKET = 1
 export const SO_REUSEADDR = 2
 export const SO_SNDBUF = 7
 export const SO_RCVBUF = 8
+export const SO_ATTACH_FILTER = 26
 export const SO_SNDBUFFORCE = 32
 export const SO_RCVBUFFORCE = 33
 // include/uapi/linux/sched.h
@@ -150,6 +151,17 @@ export function trySocketOption(fd: number, level: number, option: number, value
   const bytes = Buffer.alloc(4)
   bytes.writeInt32LE(value)
   return c.setsockopt(fd, level, option, bytes, 4) === 0
+}
+
+/**
+ * Attaches a classic packet filter (include/uapi/linux/filter.h): `instructions` are struct sock_filter, eight bytes each. What it
+ * does not let pass never reaches the socket's buffer.
+ */
+export function attachFilter(fd: number, instructions: Uint8Array): void {
+  const program = Buffer.alloc(16)
+  program.writeUInt16LE(instructions.length / 8, 0)
+  program.writeBigUInt64LE(addressOf(instructions), 8)
+  check(c.setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, program, program.length), 'attach filter to', `socket ${fd}`)
 }
 
 /** getsockopt(2) of an int. */

@@ -153,11 +153,11 @@ export type Operation =
   | { readonly kind: 'deleteElements'; readonly table: TableId; readonly set: SetSpec; readonly elements: readonly ElementSpec[]; readonly ifExists?: boolean }
 
 /**
- * Someone's transaction, perhaps our own. After `overrun` events were lost: list again.
- * `tables` are those that it touched.
+ * A transaction of someone else: what was applied by the one who listens is not told. `tables` are those that it touched.
+ * After `overrun` events were lost: list again.
  */
 export type NftablesEvent =
-  | { readonly kind: 'transaction'; readonly generation: number; readonly own: boolean; readonly processName: string | undefined; readonly tables: readonly TableId[] }
+  | { readonly kind: 'transaction'; readonly generation: number; readonly processName: string | undefined; readonly tables: readonly TableId[] }
   | { readonly kind: 'overrun' }
 
 /** nftables of one network namespace: the kernel's, or a fake in unit tests. */
@@ -171,7 +171,7 @@ export interface Nftables {
    * is true of the error). Returns the generation that it made. Throws NetlinkError naming the operation that was refused.
    */
   apply(operations: readonly Operation[], options?: { readonly generation?: number | undefined }): number
-  /** Calls `handler` for each transaction from now on, until closed. The handler must not block. */
+  /** Calls `handler` for each transaction of others from now on, until closed. The handler must not block. */
   listen(handler: (event: NftablesEvent) => void): Listening
   /** Subscriptions are to be closed before. */
   close(): void
