@@ -6,7 +6,7 @@
  *
  * Addresses are IPv4 in dotted decimals. System call numbers: arch/x86/entry/syscalls/syscall_64.tbl.
  */
-import { Assembler } from './assembler.ts'
+import { Assembler } from '../../cni/executable/assembler.ts'
 
 const sys = { read: 0, write: 1, socket: 41, connect: 42, sendto: 44, recvfrom: 45, bind: 49, setsockopt: 54, exit: 60 }
 const bufferBytes = 65_536

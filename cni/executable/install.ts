@@ -3,6 +3,7 @@ import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { defaultSocketPath } from '../paths.ts'
 import { pluginNames } from '../plugins.ts'
+import { shimProgram } from './shim.ts'
 
 export interface InstallOptions {
   readonly binDir: string
@@ -19,16 +20,15 @@ export function installCni({ binDir, socketPath = defaultSocketPath, nodePath = 
   mkdirSync(binDir, { recursive: true })
   return pluginNames.map((name) => {
     const file = join(binDir, name)
-    writeFileSync(`${file}.new`, script(name, nodePath, socketPath), { mode: 0o755 })
+    const slowPath = [nodePath, standAlone, name]
+    writeFileSync(`${file}.new`, process.arch === 'x64' ? shimProgram({ name, socketPath, slowPath }) : script(slowPath), { mode: 0o755 })
+    // a program that runs cannot be written to, but replaced
     renameSync(`${file}.new`, file)
     return file
   })
 }
 
-function script(name: string, nodePath: string, _socketPath: string): string {
-  return `#!/bin/sh\nexec ${quoted(nodePath)} ${quoted(standAlone)} ${name}\n`
-}
-
-function quoted(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`
+/** On other processors there is the slow path only. */
+function script(slowPath: readonly string[]): string {
+  return `#!/bin/sh\nexec ${slowPath.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ')}\n`
 }

@@ -42,7 +42,8 @@ export class NodeList {
     }
     this.#watchers.add(watcher)
     signal?.addEventListener('abort', () => wake())
-    while (signal?.aborted !== true) {
+    for (;;) {
+      if (signal?.aborted === true) break
       const line = lines.shift()
       if (line === undefined) await new Promise<void>((resolve) => (wake = resolve))
       else yield Buffer.from(line)

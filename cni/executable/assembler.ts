@@ -51,6 +51,11 @@ export class Assembler {
     return this.#memory([0x0f, 0xb6], to, base, 0)
   }
 
+  /** `mov qword [base + displacement], register` */
+  store(base: Register, displacement: number, from: Register): this {
+    return this.#memory([0x89], from, base, displacement)
+  }
+
   /** `mov dword [base + displacement], register` (the low half) */
   storeDword(base: Register, displacement: number, from: Register): this {
     return this.#emit(0x40 | (high(from) << 2) | high(base), 0x89).#modrm(from, base, displacement)
@@ -69,8 +74,8 @@ export class Assembler {
     return this.#registerForm(0x09, to, from)
   }
 
-  sub(to: Register, value: number): this {
-    return this.#immediateForm(5, to, value)
+  sub(to: Register, value: number | Register): this {
+    return typeof value === 'number' ? this.#immediateForm(5, to, value) : this.#registerForm(0x29, to, value)
   }
 
   cmp(register: Register, value: number): this {
