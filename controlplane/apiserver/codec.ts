@@ -4,6 +4,7 @@ import { load } from 'js-yaml'
 import type { ResourceDescriptor } from './descriptor.ts'
 import { apiVersionOf, isRecord } from './object.ts'
 import type { ApiObject } from './object.ts'
+import { decodeProtobuf } from './protobuf/decode.ts'
 import { badRequest, unsupportedMediaType } from './status.ts'
 
 /** How every encoded object of a kind begins; `resourceVersion` goes right behind it. */
@@ -37,13 +38,14 @@ export function replaceRevision(head: Buffer, json: Buffer, revision: number): B
   return Buffer.concat([head, Buffer.from(`"resourceVersion":"${revision}"`), json.subarray(comma)])
 }
 
-const bodyTypes = ['application/json', 'application/yaml']
+const bodyTypes = ['application/json', 'application/yaml', 'application/vnd.kubernetes.protobuf']
 
 /** Decodes a body by its content type. */
 export function decodeBody(body: Buffer, contentType: string | undefined): unknown {
   const type = (contentType ?? 'application/json').split(';')[0]?.trim().toLowerCase() ?? ''
   if (type === 'application/json' || type === '' || type.endsWith('+json')) return parseJson(body.toString())
   if (type === 'application/yaml' || type === 'application/apply-patch+yaml') return parseYaml(body.toString())
+  if (type === 'application/vnd.kubernetes.protobuf') return decodeProtobuf(body)
   throw unsupportedMediaType(type, bodyTypes)
 }
 

@@ -1,0 +1,107 @@
+// Makes messages.json: the protobuf numbers of every built-in kind's fields. Run by hand when the kinds or their version change,
+// with checkouts of github.com/kubernetes/api and github.com/kubernetes/apimachinery (Apache-2.0):
+//
+//   node controlplane/apiserver/protobuf/generate.ts API_CHECKOUT APIMACHINERY_CHECKOUT
+//
+// The numbers stand in struct tags of the Go types, beside what else one has to know: whether a field is inlined in JSON,
+// and whether it is a pointer, so that its zero means something.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { builtinResources } from '../resources/index.ts'
+import { shortGroup } from '../schema/definitions.ts'
+
+interface GoField {
+  readonly type: string
+  readonly number: number
+  readonly name: string
+  readonly isInline: boolean
+}
+
+type GoTypes = Map<string, { readonly fields: GoField[] } | { readonly alias: string }>
+
+const [api = '', apimachinery = ''] = process.argv.slice(2)
+
+const extraKinds = [
+  { group: 'autoscaling', version: 'v1', kind: 'Scale' },
+  { group: 'policy', version: 'v1', kind: 'Eviction' },
+  { group: 'authentication.k8s.io', version: 'v1', kind: 'TokenRequest' },
+  { group: 'meta', version: 'v1', kind: 'DeleteOptions' },
+]
+
+/** What Go calls by name and the table by a word of its own; see decode.ts. */
+const wellKnown: Readonly<Record<string, string>> = {
+  'metav1.Time': 'time', 'metav1.MicroTime': 'time', 'meta.Time': 'time', 'meta.MicroTime': 'time', 'resource.Quantity': 'quantity', 'intstr.IntOrString': 'intOrString', 'runtime.RawExtension': 'raw', 'metav1.FieldsV1': 'raw',
+  'meta.FieldsV1': 'raw', 'types.UID': 'string', 'metav1.Duration': 'int', 'runtime.Object': 'raw',
+}
+const plain: Readonly<Record<string, string>> = { string: 'string', bool: 'bool', int32: 'int', int64: 'int', int: 'int', uint32: 'int', byte: 'int', uint8: 'int', float64: 'double', '[]byte': 'bytes' }
+
+const packages = new Map<string, GoTypes>()
+/** By place: what its import names stand for (`metav1` is `meta.v1`). */
+const importsOf = new Map<string, Map<string, string>>()
+const messages: Record<string, Record<string, string>> = {}
+
+/** `core.v1` and the like: where its Go types are. */
+function typesOf(place: string): GoTypes {
+  const known = packages.get(place)
+  if (known !== undefined) return known
+  const [group = '', version = ''] = place.split('.')
+  const folder = group === 'meta' ? `${apimachinery}/pkg/apis/meta/${version}` : `${api}/${group}/${version}`
+  const text = readFileSync(`${folder}/types.go`, 'utf8')
+  const imported = [...text.matchAll(/^\s*(\w+)?\s*"k8s\.io\/(?:api|apimachinery\/pkg\/apis)\/(\w+)\/(\w+)"/gm)]
+  importsOf.set(place, new Map(imported.map(([, name, group = '', version = '']) => [name ?? version, `${group}.${version}`])))
+  const types = parseGo(text)
+  packages.set(place, types)
+  return types
+}
+
+function parseGo(text: string): GoTypes {
+  const types: GoTypes = new Map()
+  const code = text.replaceAll(/\/\*[\s\S]*?\*\//g, '').replaceAll(/^\s*\/\/.*$/gm, '')
+  for (const [, name = '', body = ''] of code.matchAll(/^type (\w+) struct \{\n([\s\S]*?)^\}/gm)) types.set(name, { fields: parseFields(body) })
+  for (const [, name = '', alias = ''] of code.matchAll(/^type (\w+) =? ?((?:\[\]|\*|map\[)?[\w.\]*[]+)\s*$/gm)) if (!types.has(name)) types.set(name, { alias })
+  return types
+}
+
+function parseFields(body: string): GoField[] {
+  return [...body.matchAll(/^\t(?:(\w+)\s+)?([*\w.[\]]+)\s+`([^`]*)`/gm)].flatMap(([, , type = '', tags = '']) => {
+    const [, number] = /protobuf:"\w+,(\d+),/.exec(tags) ?? []
+    const [, json = ''] = /json:"([^"]*)"/.exec(tags) ?? []
+    if (number === undefined) return []
+    return [{ type, number: Number(number), name: json.split(',')[0] ?? '', isInline: json.includes(',inline') }]
+  })
+}
+
+/** Adds a message and everything that it refers to. */
+function addMessage(place: string, name: string): string {
+  const full = `${place}.${name}`
+  if (messages[full] !== undefined) return full
+  const type = typesOf(place).get(name)
+  if (type === undefined || !('fields' in type)) throw new Error(`Cannot find the Go type ${full}`)
+  const message: Record<string, string> = {}
+  messages[full] = message
+  for (const field of type.fields) message[field.number] = `${field.isInline ? '' : field.name}:${describe(place, field.type)}`
+  return full
+}
+
+/** The type of a field: `*` before what is a pointer, `[]` before lists, `{}` before maps, then a plain word or a message. */
+function describe(place: string, type: string): string {
+  if (plain[type] !== undefined) return plain[type]
+  if (type.startsWith('*')) return `*${describe(place, type.slice(1))}`
+  if (type.startsWith('[]')) return `[]${describe(place, type.slice(2))}`
+  const [, value] = /^map\[[\w.]+\](.+)$/.exec(type) ?? []
+  if (value !== undefined) return `{}${describe(place, value)}`
+  if (wellKnown[type] !== undefined) return wellKnown[type]
+  const [qualifier, name] = type.includes('.') ? type.split('.') : [undefined, type]
+  const home = qualifier === undefined ? place : (importsOf.get(place)?.get(qualifier) ?? qualifier)
+  if (wellKnown[`${home.split('.')[0] ?? ''}.${name ?? ''}`] !== undefined) return wellKnown[`${home.split('.')[0] ?? ''}.${name ?? ''}`] ?? ''
+  const found = typesOf(home).get(name ?? '')
+  if (found === undefined) throw new Error(`Cannot find the Go type ${type} used in ${place}`)
+  if ('fields' in found) return addMessage(home, name ?? '')
+  // A named list is a message of its own, whose first field is the list.
+  return found.alias.startsWith('[]') ? `items/${describe(home, found.alias.slice(2))}` : describe(home, found.alias)
+}
+
+for (const { group, version, kind } of [...builtinResources(), ...extraKinds]) addMessage(`${shortGroup(group)}.${version}`, kind)
+
+const rows = Object.entries(messages).sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, fields]) => `${JSON.stringify(name)}: ${JSON.stringify(fields)}`)
+const origin = 'Made by generate.ts from the Go types of github.com/kubernetes/api and github.com/kubernetes/apimachinery (Kubernetes 1.36), Apache-2.0.'
+writeFileSync(new URL('messages.json', import.meta.url), `{\n"origin": ${JSON.stringify(origin)},\n"messages": {\n${rows.join(',\n')}\n}\n}\n`)
