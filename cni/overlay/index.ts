@@ -11,12 +11,16 @@ import { nodes } from '../../api/resources.ts'
 import type { Node } from '../../api/types.ts'
 import { WorkQueue } from '../../api/work-queue.ts'
 import type { Netns } from '../../netlink/netns.ts'
+import { openNftables } from '../../netlink/nftables/index.ts'
+import type { Nftables } from '../../netlink/nftables/index.ts'
 import { RouteSocket } from '../../netlink/route/index.ts'
 import type { RouteEvent } from '../../netlink/route/index.ts'
 import { writeNetworkConfig } from '../network-config.ts'
 import { defaultDataDir } from '../paths.ts'
 import { applyOverlay } from './apply.ts'
 import { findUnderlays, readOverlay } from './have.ts'
+import { hostTableId, hostTableName, planHostTable, wantHostTables } from './host-table.ts'
+import type { HostTableOptions } from './host-table.ts'
 import { planOverlay } from './plan.ts'
 import { overlayRouteProtocol, peersFile, readHost, wantOverlay } from './want.ts'
 import type { Backend, Host, OverlayWant } from './want.ts'
@@ -63,12 +67,13 @@ class NodeOverlay implements Overlay {
   readonly ready: Promise<void>
   readonly #options: OverlayOptions
   readonly #route: RouteSocket
+  readonly #nftables: Nftables
   readonly #informers: InformerSet
   readonly #nodes: Informer<Node>
   readonly #queue: WorkQueue
   readonly #stop: PromiseWithResolvers<void> = Promise.withResolvers<void>()
   readonly #firstSync: PromiseWithResolvers<void> = Promise.withResolvers<void>()
-  #listening: { close(): void } | undefined
+  #listening: readonly { close(): void }[] = []
   #vxlanLink: number | undefined
   #problems = ''
   #peers = ''
@@ -79,6 +84,7 @@ class NodeOverlay implements Overlay {
     this.done = this.#stop.promise
     this.ready = this.#firstSync.promise
     this.#route = RouteSocket.open({ netns })
+    this.#nftables = openNftables({ netns })
     this.#informers = new InformerSet(client, { clock, random, log })
     this.#nodes = this.#informers.informer(nodes)
     this.#queue = new WorkQueue({
@@ -88,9 +94,14 @@ class NodeOverlay implements Overlay {
   }
 
   start(): void {
-    this.#listening = this.#route.listen(['link', 'address', 'route', 'neighbour'], (event) => {
-      if (concerns(event, this.#vxlanLink)) this.#queue.add(syncKey)
-    })
+    this.#listening = [
+      this.#route.listen(['link', 'address', 'route', 'neighbour'], (event) => {
+        if (concerns(event, this.#vxlanLink)) this.#queue.add(syncKey)
+      }),
+      this.#nftables.listen((event) => {
+        if (event.kind === 'overrun' || event.tables.some(({ name }) => name === hostTableName)) this.#queue.add(syncKey)
+      }),
+    ]
     this.#nodes.onChange(({ old, new: node }) => {
       if (relevant(old) !== relevant(node)) this.#queue.add(syncKey)
     })
@@ -102,9 +113,10 @@ class NodeOverlay implements Overlay {
   async stop(): Promise<void> {
     await this.#queue.stop()
     this.#informers.stop()
-    this.#listening?.close()
-    this.#listening = undefined
+    for (const listening of this.#listening) listening.close()
+    this.#listening = []
     this.#route.close()
+    this.#nftables.close()
     this.#stop.resolve()
   }
 
@@ -121,11 +133,24 @@ class NodeOverlay implements Overlay {
     this.#vxlanLink = have.vxlan?.index
     const plan = planOverlay(want, have)
     if (plan.length > 0) log.debug('overlay', { plan })
-    const failures = applyOverlay(plan, this.#route, netns)
+    const failures = [...applyOverlay(plan, this.#route, netns), ...this.#syncHostTables({ own, peers, clusterDns })]
     this.#report(want, peers)
     if (failures.length > 0) throw new AggregateError(failures, failures.map(({ message }) => message).join('; '))
     this.#writeFiles(want, own, peers)
     this.#firstSync.resolve()
+  }
+
+  #syncHostTables(options: HostTableOptions): Error[] {
+    const failures: Error[] = []
+    for (const [family, want] of wantHostTables(options)) {
+      try {
+        const plan = planHostTable(family, want, this.#nftables.list(hostTableId(family)))
+        if (plan.length > 0) this.#nftables.apply(plan)
+      } catch (error) {
+        failures.push(error as Error)
+      }
+    }
+    return failures
   }
 
   #report({ problems }: OverlayWant, peers: readonly Host[]): void {

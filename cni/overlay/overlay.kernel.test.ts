@@ -1,4 +1,5 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -6,9 +7,11 @@ import { Client } from '../../api/client.ts'
 import { systemClock } from '../../api/clock.ts'
 import { silentLogger } from '../../api/log.ts'
 import { Netns } from '../../netlink/netns.ts'
+import { openNftables } from '../../netlink/nftables/index.ts'
 import { RouteSocket } from '../../netlink/route/index.ts'
 import { TestHost, addressOf } from '../test-support/host.ts'
 import { NodeList } from '../test-support/node-list.ts'
+import { hostTableId, hostTableName } from './host-table.ts'
 import { startOverlay } from './index.ts'
 import type { Overlay } from './index.ts'
 import { overlayRouteProtocol, vxlanLinkName } from './want.ts'
@@ -145,6 +148,39 @@ t.test('what others delete comes back', async (t) => {
   t.ok(await eventually(() => configOf(one)['mtu'] === 1350), 'that of pods too')
   await one.run(undefined, 'ip', 'addr', 'del', '10.96.0.10/32', 'dev', 'lo')
   t.ok(await eventually(() => route.addresses.list({ link: 1 }).some(({ address }) => address === '10.96.0.10')), 'the address of cluster DNS')
+  using nftables = openNftables({ netns: one.netns })
+  const rules = (): number => nftables.list(hostTableId('ipv4'))?.chains.get('postrouting')?.rules.length ?? 0
+  await one.run(undefined, 'nft', 'flush', 'chain', 'ip', hostTableName, 'postrouting')
+  t.ok(await eventually(() => rules() === 1), 'rules')
+  await one.run(undefined, 'nft', 'delete', 'table', 'ip', hostTableName)
+  t.ok(await eventually(() => rules() === 1), 'the table')
+})
+
+t.test('pods leave the cluster with the address of their host, and each other with their own', async (t) => {
+  await using underlay = new Underlay()
+  const [one, two] = [underlay.addHost(1), underlay.addHost(2)]
+  await Promise.all([underlay.start(one, 'vxlan'), underlay.start(two, 'vxlan')])
+  one.addPod('a')
+  two.addPod('b')
+  const [a, b] = [await one.add('a', configOf(one)), await two.add('b', configOf(two))]
+  /** Whom a server there sees when the pod connects to it. */
+  const seenBy = async (place: Netns, address: string): Promise<string> => {
+    const { promise, resolve } = Promise.withResolvers<string>()
+    const server = createServer((socket) => {
+      resolve(socket.remoteAddress ?? '')
+      socket.destroy()
+    })
+    place.run(() => void server.listen(7777))
+    await one.run('a', 'busybox', 'timeout', '2', 'busybox', 'nc', '-w', '1', address, '7777')
+    server.close()
+    return promise
+  }
+  t.match(await seenBy(two.pod('b'), addressOf(b)), addressOf(a), 'another pod sees the pod')
+  t.match(await seenBy(two.netns, '10.90.0.2'), '10.90.0.1', 'another host sees the host')
+  const rules = (await one.run(undefined, 'nft', 'list', 'table', 'ip', hostTableName)).stdout
+  t.match(rules, 'ip saddr 10.244.1.0/24 ip daddr != @pods masquerade')
+  t.match(rules, /elements = \{ 10\.244\.1\.0\/24,\s+10\.244\.2\.0\/24 \}/)
+  t.match(rules, /hook output priority raw; policy accept;\s+ip daddr 10\.96\.0\.10 notrack\s+ip saddr 10\.96\.0\.10 notrack/)
 })
 
 t.test('peers that go or move are followed, and a restart adopts what is there', async (t) => {
