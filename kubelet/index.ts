@@ -16,6 +16,8 @@ import { PodWorkers } from './pods/workers.ts'
 import { runHandler } from './probes/handler.ts'
 import { Prober } from './probes/prober.ts'
 import { followEngine } from './runtime/follow.ts'
+import { startServer } from './server/index.ts'
+import type { KubeletServer } from './server/index.ts'
 import { ObjectSource } from './sources/objects.ts'
 import { TokenSource } from './sources/tokens.ts'
 import { StatusWriter } from './status/status-writer.ts'
@@ -53,6 +55,7 @@ class Kubelet implements Component {
   readonly #workers: PodWorkers
   readonly #registration: Registration
   readonly #lease: LeaseKeeper
+  #server: KubeletServer | undefined
   #running: Promise<unknown> = Promise.resolve()
   #resolveDone: () => void
 
@@ -80,7 +83,7 @@ class Kubelet implements Component {
     this.#workers = new PodWorkers({ parts: this.#parts, prober: this.#prober, statuses: this.#statuses })
     this.#registration = new Registration({
       options, machine, network, health: this.#health, informer: this.#informers.informer(nodes, { fieldSelector: `metadata.name=${nodeName}` }),
-      port: () => options.server?.port, networkReady: () => this.#workers.wakeAll(),
+      port: () => this.#server?.port, networkReady: () => this.#workers.wakeAll(),
     })
     this.#lease = new LeaseKeeper(options)
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -90,6 +93,10 @@ class Kubelet implements Component {
 
   async start(): Promise<void> {
     await ensureTmpfs(this.#parts.directories.memory(), { mode: '0755' })
+    const { server: listen } = this.#options
+    if (listen !== undefined) {
+      this.#server = await startServer({ kubelet: this.#options, listen, pod: (namespace, name) => this.#pods.get(namespace, name), pods: () => this.#pods.list() })
+    }
     this.#informers.start()
     this.#registration.start()
     this.#lease.start()
@@ -101,7 +108,7 @@ class Kubelet implements Component {
     this.#informers.stop()
     this.#parts.objects.stop()
     this.#prober.stop()
-    await Promise.all([this.#statuses.stop(), this.#workers.stop(), this.#registration.stop(), this.#lease.stop()])
+    await Promise.all([this.#server?.stop(), this.#statuses.stop(), this.#workers.stop(), this.#registration.stop(), this.#lease.stop()])
     await this.#running
     await this.#parts.events.flush()
     this.#resolveDone()

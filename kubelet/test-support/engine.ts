@@ -62,7 +62,7 @@ export async function startEngine(name: string): Promise<TestEngine> {
       if (left.length > 0) docker('rm', '-f', ...left)
       child.kill('SIGTERM')
       await ended
-      for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n').reverse()) {
+      for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n').toReversed()) {
         const point = line.split(' ')[4] ?? ''
         if (point.startsWith(`${directory}/`)) execFileSync('umount', ['-l', point])
       }

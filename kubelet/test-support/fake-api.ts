@@ -121,7 +121,8 @@ export class FakeApi {
     const watchers = this.#watchers
     const body = (async function* stream(): AsyncGenerator<Uint8Array> {
       try {
-        while (signal?.aborted !== true) {
+        for (;;) {
+          if (signal?.aborted === true) return
           const line = lines.shift()
           if (line !== undefined) yield line
           else await new Promise<void>((resolve) => (wake = resolve))

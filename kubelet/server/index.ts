@@ -1,0 +1,160 @@
+/** The kubelet's HTTPS server: logs, exec, attach and port-forward for the API server, and for nobody else. */
+import { STATUS_CODES } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createServer } from 'node:https'
+import type { Server } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { TLSSocket } from 'node:tls'
+import type { Pod } from '../../api/types.ts'
+import type { KubeletOptions, KubeletServerOptions } from '../options.ts'
+import { channelProtocols, joinSession } from './channels.ts'
+import { parseLogQuery, writeLogs } from './logs.ts'
+import { PodLookup, RequestError } from './pod-lookup.ts'
+import { forwardChannels, forwardTunnel } from './port-forward.ts'
+import { statsSummary } from './stats.ts'
+import { acceptWebSocket, chooseProtocol, isWebSocket, refuseUpgrade, tunnelProtocol } from './web-socket.ts'
+
+export interface ServerOptions {
+  readonly kubelet: KubeletOptions
+  readonly listen: KubeletServerOptions
+  readonly pod: (namespace: string, name: string) => Pod | undefined
+  readonly pods: () => readonly Pod[]
+}
+
+export interface KubeletServer {
+  readonly port: number
+  stop(): Promise<void>
+}
+
+/** The group whose client certificates may ask for anything. */
+const allowedGroup = 'system:masters'
+
+export async function startServer(options: ServerOptions): Promise<KubeletServer> {
+  const server = new KubeletHttps(options)
+  await server.listen()
+  return server
+}
+
+interface Target {
+  readonly verb: string
+  readonly path: readonly string[]
+  readonly query: URLSearchParams
+}
+
+function targetOf({ url = '/' }: IncomingMessage): Target {
+  const { pathname, searchParams } = new URL(url, 'https://kubelet')
+  const [verb = '', ...path] = pathname.slice(1).split('/').map(decodeURIComponent)
+  return { verb, path, query: searchParams }
+}
+
+function isAllowed(socket: TLSSocket): boolean {
+  // Types say a string; a subject with two organizations has a list.
+  const groups: unknown = socket.getPeerCertificate().subject?.O
+  return socket.authorized && [groups].flat().includes(allowedGroup)
+}
+
+function statusBody(error: unknown): { readonly code: number; readonly body: string } {
+  const { code, reason, message } = error instanceof RequestError ? error : { code: 500, reason: 'InternalError', message: (error as Error).message }
+  return { code, body: JSON.stringify({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason, code }) }
+}
+
+class KubeletHttps implements KubeletServer {
+  readonly #options: ServerOptions
+  readonly #lookup: PodLookup
+  readonly #server: Server
+  readonly #upgraded = new Set<Duplex>()
+
+  constructor(options: ServerOptions) {
+    this.#options = options
+    this.#lookup = new PodLookup({ runtime: options.kubelet.runtime, pod: options.pod })
+    const { key, certificate, clientCa } = options.listen
+    this.#server = createServer({ key, cert: certificate, ca: clientCa, requestCert: true, rejectUnauthorized: true })
+    this.#server.on('request', (request, response) => void this.#answer(request, response))
+    this.#server.on('upgrade', (request, socket, head) => void this.#upgrade(request, socket, head))
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port
+  }
+
+  listen(): Promise<void> {
+    const { address, port } = this.#options.listen
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', (error) => reject(new Error(`Cannot listen on ${address} port ${port}: ${error.message}`, { cause: error })))
+      this.#server.listen(port, address, () => resolve())
+    })
+  }
+
+  stop(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    this.#server.closeAllConnections()
+    for (const socket of this.#upgraded) socket.destroy()
+    return closed
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      if (!isAllowed(request.socket as TLSSocket)) throw new RequestError(403, 'Forbidden', `only clients of group ${allowedGroup} are let in`)
+      await this.#serve(targetOf(request), response)
+    } catch (error) {
+      const { code, body } = statusBody(error)
+      if (response.headersSent) response.destroy()
+      else response.writeHead(code, { 'content-type': 'application/json' }).end(body)
+    }
+  }
+
+  async #serve({ verb, path, query }: Target, response: ServerResponse): Promise<void> {
+    const { kubelet: { runtime, clock, nodeName }, pods } = this.#options
+    if (verb === 'healthz') return void response.writeHead(200, { 'content-type': 'text/plain' }).end('ok')
+    if (verb === 'stats' && path[0] === 'summary') {
+      const summary = await statsSummary({ runtime, nodeName, pods: pods(), nowMs: clock.now() })
+      return void response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(summary))
+    }
+    if (verb === 'containerLogs' && path.length === 3) {
+      const [namespace = '', name = '', container = ''] = path
+      const logs = parseLogQuery(query, clock.now())
+      const { id } = await this.#lookup.withLogs(this.#lookup.pod(namespace, name), container, logs.previous)
+      return writeLogs(runtime, id, logs, response)
+    }
+    if (['exec', 'attach', 'portForward'].includes(verb)) throw new RequestError(400, 'BadRequest', `${verb} needs an upgrade to WebSocket`)
+    throw new RequestError(404, 'NotFound', 'the kubelet has no such path')
+  }
+
+  async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    this.#upgraded.add(socket)
+    socket.on('close', () => this.#upgraded.delete(socket))
+    socket.on('error', () => socket.destroy())
+    try {
+      if (!isAllowed(request.socket as TLSSocket)) throw new RequestError(403, 'Forbidden', `only clients of group ${allowedGroup} are let in`)
+      if (!isWebSocket(request)) throw new RequestError(400, 'BadRequest', 'only upgrades to WebSocket are served')
+      await this.#stream(request, socket, head)
+    } catch (error) {
+      const { code, body } = statusBody(error)
+      if (socket.writable) await refuseUpgrade(socket, code, STATUS_CODES[code] ?? '', body)
+    }
+  }
+
+  async #stream(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const { runtime, log } = this.#options.kubelet
+    const { verb, path: [namespace = '', name = '', container = ''], query } = targetOf(request)
+    const pod = this.#lookup.pod(namespace, name)
+    const protocol = chooseProtocol(request, verb === 'portForward' ? [tunnelProtocol, ...channelProtocols] : channelProtocols)
+    if (protocol === undefined) throw new RequestError(400, 'BadRequest', `none of the offered subprotocols is served: ${channelProtocols.join(', ')} are`)
+    if (verb === 'portForward') {
+      const { id } = await this.#lookup.sandbox(pod)
+      const connect = (port: number): Promise<Duplex> => runtime.portForward(id, port)
+      const connection = await acceptWebSocket(request, socket, head, protocol)
+      await (protocol === tunnelProtocol ? forwardTunnel(connection, connect, log) : forwardChannels(connection, query.getAll('port').map(Number), connect))
+      return
+    }
+    const isSet = (key: string): boolean => ['1', 'true'].includes(query.get(key) ?? '')
+    const { id } = await this.#lookup.running(pod, container)
+    const streams = { stdin: isSet('input'), stdout: isSet('output'), stderr: isSet('error') }
+    const session = verb === 'exec' ? await runtime.exec(id, query.getAll('command'), { ...streams, tty: isSet('tty') })
+      : verb === 'attach' ? await runtime.attach(id, { ...streams, tty: this.#lookup.container(pod, container).tty === true })
+      : undefined
+    if (session === undefined) throw new RequestError(404, 'NotFound', 'the kubelet has no such path')
+    await joinSession(await acceptWebSocket(request, socket, head, protocol), session)
+  }
+}
