@@ -219,7 +219,8 @@ class Server implements ApiServer {
   #lost(error: Error): void {
     if (this.#stopping !== undefined) return
     this.#options.log.error('the API server lost its store', { error })
-    void this.stop().then(() => this.#settleDone.reject(error))
+    this.#settleDone.reject(error)
+    void this.stop()
   }
 
   async #stop(): Promise<void> {

@@ -18,7 +18,7 @@ export interface ListMeta {
 type Include = 'None' | 'Metadata' | 'Object'
 
 /** The columns of custom resources that declare none. */
-export const defaultColumns: readonly Column[] = [
+const defaultColumns: readonly Column[] = [
   { name: 'Name', type: 'string', format: 'name', description: 'Name must be unique within a namespace.', value: (object) => object.metadata.name ?? '' },
   { name: 'Created At', type: 'date', description: 'When the object was created.', value: (object) => object.metadata.creationTimestamp ?? null },
 ]

@@ -29,7 +29,7 @@ const requirement = new RegExp(
 )
 
 /** Parses `a=b,c in (d,e),!f`. */
-export function parseLabels(text: string): LabelRequirement[] {
+function parseLabels(text: string): LabelRequirement[] {
   const requirements: LabelRequirement[] = []
   let rest = text
   while (rest.trim() !== '') {

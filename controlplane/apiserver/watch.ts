@@ -10,7 +10,8 @@ import { isTrue } from './request-info.ts'
 import type { RequestInfo } from './request-info.ts'
 import { inSelection, parseSelection } from './selector.ts'
 import type { Selection } from './selector.ts'
-import { badRequest, expired, StatusError, tooLargeResourceVersion } from './status.ts'
+import { badRequest, expired, tooLargeResourceVersion } from './status.ts'
+import type { StatusError } from './status.ts'
 
 /** A client that lets this much pile up is cut off; it resumes from the last revision that it has seen. */
 const pendingBytesMax = 16 * 1024 * 1024

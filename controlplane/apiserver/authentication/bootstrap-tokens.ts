@@ -6,7 +6,7 @@ import type { UserInfo, WriteContext } from '../descriptor.ts'
 import { isRecord, timestamp } from '../object.ts'
 import type { ApiObject } from '../object.ts'
 
-export const tokenSecretType = 'bootstrap.kubernetes.io/token'
+const tokenSecretType = 'bootstrap.kubernetes.io/token'
 const namespace = 'kube-system'
 const form = /^([a-z0-9]{6})\.([a-z0-9]{16})$/
 const letters = 'abcdefghijklmnopqrstuvwxyz0123456789'

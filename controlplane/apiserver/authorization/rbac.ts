@@ -109,7 +109,7 @@ function subjectKey({ kind, name, namespace }: Subject, bindingNamespace: string
 }
 
 /** Whether one rule allows a request (pkg/apis/rbac/v1/evaluation_helpers.go). */
-export function ruleAllows(rule: PolicyRule, { verb, group, resource, subresource, name, path }: Attributes): boolean {
+function ruleAllows(rule: PolicyRule, { verb, group, resource, subresource, name, path }: Attributes): boolean {
   if (!hasOrAll(rule.verbs, verb)) return false
   if (resource === '') return (rule.nonResourceURLs ?? []).some((url) => url === '*' || url === path || (url.endsWith('*') && path.startsWith(url.slice(0, -1))))
   if (!hasOrAll(rule.apiGroups, group)) return false

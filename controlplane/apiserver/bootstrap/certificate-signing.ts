@@ -1,7 +1,7 @@
 // Certificate signing requests: those of nodes are approved here, and what is approved is signed with the cluster's CA.
 // Kubernetes does the same in kube-controller-manager (csrapproving, csrsigning).
 import { isIP } from 'node:net'
-import type { CertificateSigningRequest, Condition } from '../../../api/types.ts'
+import type { CertificateSigningRequest } from '../../../api/types.ts'
 import type { Logger } from '../../../api/log.ts'
 import type { WatchCache } from '../cache/index.ts'
 import type { ResourceDescriptor } from '../descriptor.ts'
@@ -52,7 +52,7 @@ function isSettled({ spec, status }: CertificateSigningRequest): boolean {
 async function settle({ writer, descriptor, authority, now }: CertificateSigningOptions, { metadata, spec, status }: CertificateSigningRequest): Promise<void> {
   const conditions = [...(status?.conditions ?? [])]
   const at = timestamp(now())
-  const add = (type: string, reason: string, message: string): void => void conditions.push({ type, status: 'True', reason, message, lastUpdateTime: at, lastTransitionTime: at } as Condition)
+  const add = (type: string, reason: string, message: string): void => void conditions.push({ type, status: 'True', reason, message, lastUpdateTime: at, lastTransitionTime: at })
   let certificate: string | undefined
   try {
     const wanted = await readCertificateRequest(Buffer.from(spec.request, 'base64').toString())

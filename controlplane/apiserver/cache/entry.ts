@@ -57,7 +57,7 @@ export class CacheChange {
     const now = !this.deleted && matches(this.entry)
     if (now) return { type: before ? 'MODIFIED' : 'ADDED', entry: this.entry }
     if (!before) return undefined
-    return { type: 'DELETED', entry: this.deleted ? this.entry : (this.previous as Entry).at(this.revision) }
+    return { type: 'DELETED', entry: this.deleted ? this.entry : this.previous.at(this.revision) }
   }
 
   /** A line of a watch, encoded once per format and type however many watchers want it. */

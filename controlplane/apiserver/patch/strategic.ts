@@ -31,7 +31,7 @@ function mergeMap(kind: string, path: readonly string[], target: Json, patch: Js
     else if (Array.isArray(value)) result[key] = mergeList(kind, place, result[key], value, order)
     else if (!isRecord(value)) result[key] = value
     else if (value['$patch'] === 'delete') delete result[key]
-    else result[key] = mergeMap(kind, place, isRecord(result[key]) ? (result[key] as Json) : {}, value)
+    else result[key] = mergeMap(kind, place, isRecord(result[key]) ? result[key] : {}, value)
   }
   orderUntouched(kind, path, result, patch)
   return result

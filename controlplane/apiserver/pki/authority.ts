@@ -1,5 +1,6 @@
 // The cluster's certificate authority: ECDSA P-256 certificates for servers, users and nodes. The library that writes
 // them takes 0.2 s to load, so it is loaded when the first one has to be made: a restart needs none.
+import type * as Library from '@peculiar/x509'
 import { createHash, createPrivateKey, randomBytes, webcrypto, X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 
@@ -32,8 +33,6 @@ export interface RequestedCertificate {
   readonly publicKey: webcrypto.CryptoKey
 }
 
-type X509 = typeof import('@peculiar/x509')
-
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
 const dayMs = 86_400_000
 export const yearMs = 365 * dayMs
@@ -41,7 +40,7 @@ export const yearMs = 365 * dayMs
 const backdateMs = 5 * 60_000
 const usageIds = { server: '1.3.6.1.5.5.7.3.1', client: '1.3.6.1.5.5.7.3.2' }
 
-async function library(): Promise<X509> {
+async function library(): Promise<typeof Library> {
   await import('reflect-metadata')
   return import('@peculiar/x509')
 }
@@ -153,7 +152,7 @@ async function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
 
 async function exportKey(key: webcrypto.CryptoKey): Promise<string> {
   const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', key))
-  return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }).export({ type: 'pkcs8', format: 'pem' }).toString()
+  return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }).export({ type: 'pkcs8', format: 'pem' })
 }
 
 /** One relative name per value, as crypto/x509 in Go reads groups. Values are never parsed: no comma in them means anything. */

@@ -7,7 +7,7 @@ import type { ApiObject } from '../object.ts'
 import { jsonPatch, mergePatch } from '../patch/merge.ts'
 import { strategicMerge } from '../patch/strategic.ts'
 import { isTrue } from '../request-info.ts'
-import { checkFields } from '../schema/index.ts'
+import { checkFields, strictMessage } from '../schema/index.ts'
 import { badRequest, unsupportedMediaType } from '../status.ts'
 import type { Call } from './call.ts'
 import { duplicateFields } from './duplicate-fields.ts'
@@ -74,7 +74,7 @@ function checked(call: Call, object: ApiObject, duplicates: readonly string[]): 
   const unknown = checkFields(call.descriptor, object)
   const complaints = [...duplicates.map((field) => `duplicate field "${field}"`), ...unknown]
   if (complaints.length === 0 || validation === 'Ignore') return object
-  if (validation === 'Strict') throw badRequest(`${call.descriptor.kind} in version "${call.descriptor.version}" cannot be handled as a ${call.descriptor.kind}: strict decoding error: ${complaints.slice(0, namedMax).join(', ')}`)
+  if (validation === 'Strict') throw badRequest(strictMessage(call.descriptor, complaints.slice(0, namedMax)))
   for (const complaint of complaints.slice(0, namedMax)) {
     if (!call.warnings.includes(complaint)) call.warnings.push(complaint)
   }

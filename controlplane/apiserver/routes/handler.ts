@@ -32,7 +32,7 @@ export interface HandlerOptions {
 /** As kube-apiserver's --max-requests-inflight and --max-mutating-requests-inflight together. */
 const inFlightMax = 600
 
-export const version = {
+const version = {
   major: '1', minor: '35', gitVersion: 'v1.35.0+fairway', gitCommit: '', gitTreeState: 'clean', buildDate: '2026-01-01T00:00:00Z',
   goVersion: process.version, compiler: 'node', platform: `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`,
 }
@@ -162,7 +162,7 @@ function statusOf(error: unknown, log: Logger, { method, path }: HttpRequest): S
   return internalError((error as Error).message)
 }
 
-export function errorReply(error: StatusError): Reply {
+function errorReply(error: StatusError): Reply {
   const seconds = error.details?.retryAfterSeconds
   return jsonReply(error.code, error.toStatus(), seconds === undefined ? {} : { 'retry-after': String(seconds) })
 }

@@ -70,7 +70,7 @@ export interface DeletionPlan {
 }
 
 /** Whether anything still holds the object: finalizers of metadata or, of a namespace, of its spec. */
-export function isHeld(object: ApiObject): boolean {
+function isHeld(object: ApiObject): boolean {
   const spec = object['spec']
   const ofSpec = object.kind === 'Namespace' && isRecord(spec) ? spec['finalizers'] : undefined
   return (object.metadata.finalizers?.length ?? 0) > 0 || (Array.isArray(ofSpec) && ofSpec.length > 0)

@@ -232,11 +232,11 @@ function check(descriptor: ResourceDescriptor, object: ApiObject, errors: readon
 
 function withoutStatus(wanted: ApiObject, old: ApiObject): ApiObject {
   const { status: _status, ...rest } = wanted
-  return (old['status'] === undefined ? rest : { ...rest, status: cloneJson(old['status']) }) as ApiObject
+  return (old['status'] === undefined ? rest : { ...rest, status: cloneJson(old['status']) })
 }
 
 /** Of a status update, only the status and the metadata count. */
 function onlyStatus(wanted: ApiObject, old: ApiObject): ApiObject {
   const { status: _status, ...rest } = cloneJson(old)
-  return { ...rest, metadata: wanted.metadata, ...(wanted['status'] === undefined ? {} : { status: wanted['status'] }) } as ApiObject
+  return { ...rest, metadata: wanted.metadata, ...(wanted['status'] === undefined ? {} : { status: wanted['status'] }) }
 }
