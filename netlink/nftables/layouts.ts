@@ -88,7 +88,7 @@ type Known = { readonly [N in ExpressionName]: { readonly name: N; readonly data
 export type KernelExpression = Known[ExpressionName] | { readonly name: 'foreign'; readonly of: string; readonly bytes: Buffer }
 
 function layoutOf(name: string): Codec<unknown> | undefined {
-  return Object.hasOwn(expressionLayouts, name) ? (expressionLayouts[name as ExpressionName] as Codec<unknown>) : undefined
+  return Object.hasOwn(expressionLayouts, name) ? expressionLayouts[name as ExpressionName] : undefined
 }
 
 const NFTA_EXPR_NAME = 1

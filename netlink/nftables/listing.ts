@@ -12,10 +12,11 @@ import {
   NFT_CHAIN_BINDING, NFT_DATA_VERDICT, NFT_MSG_GETCHAIN, NFT_MSG_GETRULE, NFT_MSG_GETSET, NFT_MSG_GETSETELEM, NFT_MSG_GETTABLE, NFT_SET_ANONYMOUS, NFT_SET_EVAL,
   NFT_SET_INTERVAL, NFT_SET_OBJECT, NFT_SET_TIMEOUT, chainMessage, elementsMessage, ruleMessage, setMessage, tableMessage,
 } from './layouts.ts'
-import { describeTable, familyNumbers, hooks } from './operations.ts'
+import { familyNumbers, hooks } from './operations.ts'
 import type { BaseChain, Chain, ChainSpec, Element, NamedSet, Rule, SetSpec, TableId, TableSpec } from './types.ts'
 import { commentOf, setCommentOf } from './userdata.ts'
 import { keyBytes } from './values.ts'
+import { describeTable } from './words.ts'
 
 type ChainAttributes = Decoded<typeof chainMessage>['attributes']
 type SetAttributes = Decoded<typeof setMessage>['attributes']

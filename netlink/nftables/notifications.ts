@@ -7,8 +7,9 @@ import type { Netns } from '../netns.ts'
 import { NETLINK_NETFILTER, NetlinkSocket } from '../socket.ts'
 import type { Listening, Message } from '../socket.ts'
 import { NFNLGRP_NFTABLES, NFT_MSG_NEWGEN, generationMessage, notificationMessage } from './layouts.ts'
-import { describeTable, familyNumbers } from './operations.ts'
+import { familyNumbers } from './operations.ts'
 import type { NftablesEvent, TableFamily, TableId } from './types.ts'
+import { describeTable } from './words.ts'
 
 const RECEIVE_BYTES = 4 << 20
 const PORT_OFFSET = 12 // nlmsg_pid in struct nlmsghdr

@@ -1,5 +1,5 @@
 /**
- * Operations to messages, and words for them when the kernel refuses one.
+ * Operations to messages.
  */
 import { LayoutError } from '../errors.ts'
 import type { Encodable } from '../layout.ts'
@@ -7,16 +7,16 @@ import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from '../socket
 import type { OutgoingMessage, What } from '../socket.ts'
 import { compile, families } from './compile.ts'
 import { writeElements } from './elements.ts'
-import type { ElementMessage } from './elements.ts'
 import { layoutOf, typeNumber } from './field-types.ts'
 import {
   NFT_DATA_VERDICT, NFT_MSG_DELCHAIN, NFT_MSG_DELRULE, NFT_MSG_DELSET, NFT_MSG_DELSETELEM, NFT_MSG_DELTABLE, NFT_MSG_DESTROYCHAIN, NFT_MSG_DESTROYSET,
   NFT_MSG_DESTROYSETELEM, NFT_MSG_DESTROYTABLE, NFT_MSG_NEWCHAIN, NFT_MSG_NEWRULE, NFT_MSG_NEWSET, NFT_MSG_NEWSETELEM, NFT_MSG_NEWTABLE, NFT_SET_CONCAT, NFT_SET_EVAL,
   NFT_SET_INTERVAL, NFT_SET_MAP, NFT_SET_TIMEOUT, chainMessage, elementsMessage, ruleMessage, setMessage, tableMessage,
 } from './layouts.ts'
-import type { Operation, ChainSpec, RuleSpec, SetSpec, TableFamily, TableId } from './types.ts'
+import type { ChainSpec, Operation, RuleSpec, SetSpec, TableFamily, TableId } from './types.ts'
 import { commentUserdata, setUserdata } from './userdata.ts'
-import { formatKey, keyBytes } from './values.ts'
+import { keyBytes } from './values.ts'
+import { describe } from './words.ts'
 
 /** NFPROTO_* of a table's family (include/uapi/linux/netfilter.h). */
 export const familyNumbers = { inet: 1, ...families } as const satisfies Readonly<Record<TableFamily, number>>
@@ -32,72 +32,61 @@ export interface Step extends OutgoingMessage {
   what(offset: number | undefined): What
 }
 
-/** A table as it is spoken of: `ip fairway-proxy`. */
-export function describeTable({ family, name }: TableId): string {
-  return `${family} ${name}`
-}
-
 type Rest<K extends Operation['kind']> = Extract<Operation, { readonly kind: K }>
 
 /** The messages of an operation, in order. */
 export function* encodeOperation(operation: Operation): Generator<Step> {
+  if (operation.kind === 'addElements' || operation.kind === 'deleteElements') yield* elementSteps(operation)
+  else yield { ...encodeSingle(operation), what: () => describe(operation) }
+}
+
+function encodeSingle(operation: Exclude<Operation, Rest<'addElements' | 'deleteElements'>>): OutgoingMessage {
+  const { table } = operation
   switch (operation.kind) {
     case 'addTable':
     case 'deleteTable':
-      return yield tableStep(operation)
+      return encodeTable(operation)
     case 'addChain':
     case 'deleteChain':
-      return yield chainStep(operation)
+      return encodeChainMessage(operation)
     case 'addSet':
     case 'deleteSet':
-      return yield setStep(operation)
+      return encodeSetMessage(operation)
     case 'flushTable':
-      return yield step(NFT_MSG_DELRULE, 0, encodeRule(operation.table, undefined, {}), 'flush table', describeTable(operation.table))
+      return { type: NFT_MSG_DELRULE, flags: 0, payload: encodeRule(table, undefined, {}) }
     case 'flushChain':
-      return yield step(NFT_MSG_DELRULE, 0, encodeRule(operation.table, operation.chain, {}), 'flush chain', inTable(operation.chain, operation.table))
+      return { type: NFT_MSG_DELRULE, flags: 0, payload: encodeRule(table, operation.chain, {}) }
     case 'flushSet':
-      return yield step(NFT_MSG_DELSETELEM, 0, encodeFlush(operation.table, operation.set), 'flush set', inTable(operation.set, operation.table))
-    case 'addElements':
-    case 'deleteElements':
-      return yield* elementSteps(operation)
+      return { type: NFT_MSG_DELSETELEM, flags: 0, payload: elementsMessage.encode({ header: headerOf(table), attributes: { table: table.name, set: operation.set } }) }
     case 'addRule':
     case 'insertRule':
     case 'replaceRule':
     case 'deleteRule':
-      return yield ruleStep(operation)
+      return encodeRuleMessage(operation)
   }
 }
 
-function inTable(name: string, table: TableId): string {
-  return `${name} in table ${describeTable(table)}`
-}
-
-function step(type: number, flags: number, payload: Uint8Array, operation: string, object: string): Step {
-  return { type, flags, payload, what: () => ({ operation, object }) }
-}
-
+const headerOf = ({ family }: TableId): { readonly family: number } => ({ family: familyNumbers[family] })
 const adding = (exclusive: boolean | undefined): number => NLM_F_CREATE | (exclusive === true ? NLM_F_EXCL : 0)
 
-function tableStep(operation: Rest<'addTable' | 'deleteTable'>): Step {
-  const { table } = operation
-  const header = { family: familyNumbers[table.family] }
-  const object = describeTable(table)
+function encodeTable(operation: Rest<'addTable' | 'deleteTable'>): OutgoingMessage {
+  const header = headerOf(operation.table)
+  const { name } = operation.table
   if (operation.kind === 'deleteTable') {
-    return step(operation.ifExists === true ? NFT_MSG_DESTROYTABLE : NFT_MSG_DELTABLE, 0, tableMessage.encode({ header, attributes: { name: table.name } }), 'delete table', object)
+    return { type: operation.ifExists === true ? NFT_MSG_DESTROYTABLE : NFT_MSG_DELTABLE, flags: 0, payload: tableMessage.encode({ header, attributes: { name } }) }
   }
-  const payload = tableMessage.encode({ header, attributes: { name: table.name, flags: 0, userdata: commentUserdata(operation.table.comment) } })
-  return step(NFT_MSG_NEWTABLE, adding(operation.exclusive), payload, 'add table', object)
+  const payload = tableMessage.encode({ header, attributes: { name, flags: 0, userdata: commentUserdata(operation.table.comment) } })
+  return { type: NFT_MSG_NEWTABLE, flags: adding(operation.exclusive), payload }
 }
 
-function chainStep(operation: Rest<'addChain' | 'deleteChain'>): Step {
-  const { table } = operation
-  const header = { family: familyNumbers[table.family] }
+function encodeChainMessage(operation: Rest<'addChain' | 'deleteChain'>): OutgoingMessage {
+  const header = headerOf(operation.table)
+  const table = operation.table.name
   if (operation.kind === 'deleteChain') {
-    const payload = chainMessage.encode({ header, attributes: { table: table.name, name: operation.chain } })
-    return step(operation.ifExists === true ? NFT_MSG_DESTROYCHAIN : NFT_MSG_DELCHAIN, 0, payload, 'delete chain', inTable(operation.chain, table))
+    return { type: operation.ifExists === true ? NFT_MSG_DESTROYCHAIN : NFT_MSG_DELCHAIN, flags: 0, payload: chainMessage.encode({ header, attributes: { table, name: operation.chain } }) }
   }
-  const payload = chainMessage.encode({ header, attributes: { table: table.name, ...encodeChain(operation.chain) } })
-  return step(NFT_MSG_NEWCHAIN, adding(operation.exclusive), payload, 'add chain', inTable(operation.chain.name, table))
+  const payload = chainMessage.encode({ header, attributes: { table, ...encodeChain(operation.chain) } })
+  return { type: NFT_MSG_NEWCHAIN, flags: adding(operation.exclusive), payload }
 }
 
 function encodeChain({ name, base, comment }: ChainSpec): Encodable<typeof chainMessage>['attributes'] {
@@ -112,28 +101,23 @@ function encodeChain({ name, base, comment }: ChainSpec): Encodable<typeof chain
 }
 
 function encodeRule(table: TableId, chain: string | undefined, attributes: Encodable<typeof ruleMessage>['attributes']): Buffer {
-  return ruleMessage.encode({ header: { family: familyNumbers[table.family] }, attributes: { table: table.name, chain, ...attributes } })
+  return ruleMessage.encode({ header: headerOf(table), attributes: { table: table.name, chain, ...attributes } })
 }
 
-function encodeFlush(table: TableId, set: string): Buffer {
-  return elementsMessage.encode({ header: { family: familyNumbers[table.family] }, attributes: { table: table.name, set } })
-}
-
-function ruleStep(operation: Rest<'addRule' | 'insertRule' | 'replaceRule' | 'deleteRule'>): Step {
+function encodeRuleMessage(operation: Rest<'addRule' | 'insertRule' | 'replaceRule' | 'deleteRule'>): OutgoingMessage {
   const { table, chain } = operation
   const body = ({ statements, comment }: RuleSpec): Encodable<typeof ruleMessage>['attributes'] => ({ expressions: compile(statements), userdata: commentUserdata(comment) })
   switch (operation.kind) {
     case 'deleteRule':
-      return step(NFT_MSG_DELRULE, 0, encodeRule(table, chain, { handle: BigInt(operation.handle) }), 'delete rule', `${operation.handle} of ${inTable(chain, table)}`)
+      return { type: NFT_MSG_DELRULE, flags: 0, payload: encodeRule(table, chain, { handle: BigInt(operation.handle) }) }
     case 'replaceRule':
-      return step(NFT_MSG_NEWRULE, NLM_F_REPLACE, encodeRule(table, chain, { handle: BigInt(operation.handle), ...body(operation.rule) }), 'replace rule', `${operation.handle} of ${inTable(chain, table)}`)
+      return { type: NFT_MSG_NEWRULE, flags: NLM_F_REPLACE, payload: encodeRule(table, chain, { handle: BigInt(operation.handle), ...body(operation.rule) }) }
     case 'insertRule':
-      return step(NFT_MSG_NEWRULE, NLM_F_CREATE, encodeRule(table, chain, body(operation.rule)), 'insert rule', `in ${inTable(chain, table)}`)
+      return { type: NFT_MSG_NEWRULE, flags: NLM_F_CREATE, payload: encodeRule(table, chain, body(operation.rule)) }
     case 'addRule': {
       const position = operation.after ?? operation.before
       const flags = NLM_F_CREATE | (operation.before === undefined ? NLM_F_APPEND : 0)
-      const payload = encodeRule(table, chain, { ...body(operation.rule), position: position === undefined ? undefined : BigInt(position) })
-      return step(NFT_MSG_NEWRULE, flags, payload, 'add rule', `${operation.rule.comment === undefined ? '' : `"${operation.rule.comment}" `}to ${inTable(chain, table)}`)
+      return { type: NFT_MSG_NEWRULE, flags, payload: encodeRule(table, chain, { ...body(operation.rule), position: position === undefined ? undefined : BigInt(position) }) }
     }
   }
 }
@@ -141,27 +125,33 @@ function ruleStep(operation: Rest<'addRule' | 'insertRule' | 'replaceRule' | 'de
 /** NFTA_SET_ID names a set within its transaction; other messages here name sets by name. */
 let setId = 0
 
-function setStep(operation: Rest<'addSet' | 'deleteSet'>): Step {
-  const { table } = operation
-  const header = { family: familyNumbers[table.family] }
+function encodeSetMessage(operation: Rest<'addSet' | 'deleteSet'>): OutgoingMessage {
+  const header = headerOf(operation.table)
+  const table = operation.table.name
   if (operation.kind === 'deleteSet') {
-    const payload = setMessage.encode({ header, attributes: { table: table.name, name: operation.set } })
-    return step(operation.ifExists === true ? NFT_MSG_DESTROYSET : NFT_MSG_DELSET, 0, payload, 'delete set', inTable(operation.set, table))
+    return { type: operation.ifExists === true ? NFT_MSG_DESTROYSET : NFT_MSG_DELSET, flags: 0, payload: setMessage.encode({ header, attributes: { table, name: operation.set } }) }
   }
   setId = (setId % 0xffff) + 1
-  const payload = setMessage.encode({ header, attributes: { table: table.name, id: setId, ...encodeSet(operation.set) } })
-  return step(NFT_MSG_NEWSET, adding(operation.exclusive), payload, operation.set.data === undefined ? 'add set' : 'add map', inTable(operation.set.name, table))
+  return { type: NFT_MSG_NEWSET, flags: adding(operation.exclusive), payload: setMessage.encode({ header, attributes: { table, id: setId, ...encodeSet(operation.set) } }) }
+}
+
+/** nft's number for the types of a key has six bits for each. */
+const FIELDS_MAX = 5
+
+function checkSet({ name, key, data = [], interval }: SetSpec): void {
+  const [only, ...others] = key
+  if (only === undefined) throw new LayoutError(`Cannot write set ${name}: its key has no field`)
+  if (key.length > FIELDS_MAX || (data !== 'verdict' && data.length > FIELDS_MAX)) throw new LayoutError(`Cannot write set ${name}: more than ${FIELDS_MAX} fields`)
+  const { byteOrder, bytes } = layoutOf(only)
+  // the kernel orders keys byte by byte
+  if (interval === true && others.length === 0 && byteOrder === 1 && bytes > 1) throw new LayoutError(`Cannot write set ${name}: intervals of ${only} have no order`)
 }
 
 /** What the kernel is told of a set, but for the table. */
 export function encodeSet(set: SetSpec): Encodable<typeof setMessage>['attributes'] {
+  checkSet(set)
   const { name, key, data, size, defaultTimeoutMs } = set
-  const [only, ...others] = key
-  if (only === undefined) throw new LayoutError(`Cannot write set ${name}: its key has no field`)
-  const { byteOrder, bytes } = layoutOf(only)
-  // the kernel orders keys byte by byte
-  if (set.interval === true && others.length === 0 && byteOrder === 1 && bytes > 1) throw new LayoutError(`Cannot write set ${name}: intervals of ${only} have no order`)
-  const concatenated = set.interval === true && others.length > 0
+  const concatenated = set.interval === true && key.length > 1
   const flags =
     (set.interval === true ? NFT_SET_INTERVAL : 0) | (data === undefined ? 0 : NFT_SET_MAP) | (set.timeout === true || defaultTimeoutMs !== undefined ? NFT_SET_TIMEOUT : 0) |
     (set.dynamic === true ? NFT_SET_EVAL : 0) | (concatenated ? NFT_SET_CONCAT : 0)
@@ -176,25 +166,17 @@ export function encodeSet(set: SetSpec): Encodable<typeof setMessage>['attribute
   }
 }
 
+const NLMSG_HEADER_BYTES = 16
+
 function* elementSteps(operation: Rest<'addElements' | 'deleteElements'>): Generator<Step> {
   const { table, set } = operation
   const deleting = operation.kind === 'deleteElements'
   const type = !deleting ? NFT_MSG_NEWSETELEM : operation.ifExists === true ? NFT_MSG_DESTROYSETELEM : NFT_MSG_DELSETELEM
-  const elements = deleting ? operation.elements.map(({ key }) => ({ key })) : operation.elements
-  for (const message of writeElements(familyNumbers[table.family], table.name, set, elements)) {
+  const given = deleting ? operation.elements.map(({ key }) => ({ key })) : operation.elements
+  for (const { payload, elements, offsets } of writeElements(familyNumbers[table.family], table.name, set, given)) {
     yield {
-      type, flags: deleting ? 0 : adding(operation.exclusive), payload: message.payload,
-      what: (offset) => ({ operation: deleting ? 'delete element' : 'add element', object: `${describeElement(message, offset)} ${deleting ? 'of' : 'to'} ${inTable(set.name, table)}` }),
+      type, flags: deleting ? 0 : adding(operation.exclusive), payload,
+      what: (offset) => describe(operation, offset === undefined ? undefined : elements[offsets.findLastIndex((start) => start <= offset - NLMSG_HEADER_BYTES)]),
     }
   }
-}
-
-const NLMSG_HEADER_BYTES = 16
-
-/** Names the element that the kernel points at, or the first. */
-function describeElement({ elements, offsets }: ElementMessage, offset: number | undefined): string {
-  const at = offset === undefined ? -1 : offsets.findLastIndex((start) => start <= offset - NLMSG_HEADER_BYTES)
-  const element = elements[Math.max(at, 0)]
-  const text = element === undefined ? '' : formatKey(element.key)
-  return at >= 0 || elements.length === 1 ? text : `(one of ${elements.length} from ${text} on)`
 }
