@@ -42,7 +42,8 @@ export async function execInNode(host: string, command: readonly string[], clust
   const config = requireConfig(cluster)
   if (host !== switchHost) requireHost(config, host)
   requireRoot(`enter ${host}`)
-  process.exitCode = await runInHost(cluster, host, command.length === 0 ? ['bash'] : command)
+  const words = command[0] === '--' ? command.slice(1) : command
+  process.exitCode = await runInHost(cluster, host, words.length === 0 ? ['bash'] : words)
 }
 
 function requireHost({ name, nodes }: ClusterConfigFile, host: string): void {

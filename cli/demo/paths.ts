@@ -23,7 +23,7 @@ export interface Path {
   readonly found?: (output: string) => string
 }
 
-const get = (url: string): string => `wget -q -T 2 -O - ${url}`
+const get = (url: string): string => `timeout 2 wget -q -O - ${url}`
 
 export function pathsOf({ client, web, webNames, clusterIP, nodePort, nodeAddresses }: Scene): Path[] {
   const from = `pod client on ${client.node}`

@@ -24,10 +24,26 @@ export interface BuiltInImage {
 const busyboxFile = { paths: ['/usr/bin/busybox', '/bin/busybox'], package: 'busybox-static' }
 const tiniFile = { paths: ['/usr/bin/tini-static'], package: 'tini' }
 
+/** Debian builds busybox without time-outs in `wget`, and `-T` crashes it. Here it bounds the whole transfer. */
+const wget = `#!/bin/sh
+seconds=
+count=$#
+while [ $count -gt 0 ]; do
+  argument=$1; shift; count=$((count - 1))
+  case $argument in
+    -T) seconds=$1; shift; count=$((count - 1)) ;;
+    -T?*) seconds=\${argument#-T} ;;
+    *) set -- "$@" "$argument" ;;
+  esac
+done
+[ -z "$seconds" ] || exec timeout "$seconds" busybox wget "$@"
+exec busybox wget "$@"
+`
+
 /** Builds the image from what is installed on this machine; a few milliseconds. */
 export function builtInImage(): BuiltInImage {
   const busybox = find(busyboxFile)
-  const applets = execFileSync(busybox, ['--list'], { encoding: 'utf8' }).trim().split('\n').filter((name) => name !== 'busybox')
+  const applets = execFileSync(busybox, ['--list'], { encoding: 'utf8' }).trim().split('\n').filter((name) => name !== 'busybox' && name !== 'wget')
   const layer = tar(rootfs(readFileSync(busybox), applets, readFileSync(find(tiniFile))))
   const config = Buffer.from(JSON.stringify({
     architecture: process.arch === 'arm64' ? 'arm64' : 'amd64',
@@ -64,6 +80,7 @@ function rootfs(busybox: Uint8Array, applets: readonly string[], tini: Uint8Arra
     text('etc/group', 'root:x:0:\nnogroup:x:65534:\n'),
     program('bin/busybox', busybox),
     program('sbin/tini', tini),
+    program('usr/bin/wget', Buffer.from(wget)),
     { path: 'usr/bin/env', content: { link: '/bin/busybox' } },
     ...applets.map((name): TarEntry => ({ path: `bin/${name}`, content: { link: '/bin/busybox' } })),
     ...(process.arch === 'x64' ? [program('bin/udp', udpProgram())] : []),

@@ -69,6 +69,7 @@ async function change(named: string, edit: (present: Mapping) => Mapping): Promi
     const present = read(file)
     const edited = edit(present)
     if (edited === present) return
+    if (isEmpty(edited)) return rmSync(file)
     const partial = `${file}.${process.pid}`
     writeFileSync(partial, dump(edited), { mode: 0o600 })
     if (existsSync(file)) chmodSync(partial, statSync(file).mode & 0o777)
@@ -76,6 +77,11 @@ async function change(named: string, edit: (present: Mapping) => Mapping): Promi
   } finally {
     unlock()
   }
+}
+
+/** Nothing is left that anybody but `up` wrote. */
+function isEmpty(config: Mapping): boolean {
+  return lists.every((list) => entries(config, list).length === 0) && Object.keys(config).every((key) => ['apiVersion', 'kind', 'preferences', 'current-context', ...lists].includes(key))
 }
 
 function read(file: string): Mapping {
