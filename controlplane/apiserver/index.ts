@@ -136,7 +136,7 @@ class Server implements ApiServer {
       clock,
       random,
     }
-    this.#handler = createHandler({ serving: this.#serving, log, caCertificate: credentials.authority.certificate, serverAddress: () => `${this.#advertised}:${this.port}`, notReady: () => this.#notReady })
+    this.#handler = createHandler({ serving: this.#serving, log, caCertificate: credentials.authority.certificate, serverAddress: () => `${this.#advertised}:${this.port}`, notReady: () => this.#notReady, isStopping: () => this.#stopping !== undefined })
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.done = promise
     this.#settleDone = { resolve, reject }

@@ -1,7 +1,7 @@
 // Certificate signing requests: those of nodes are approved here, and what is approved is signed with the cluster's CA.
 // Kubernetes does the same in kube-controller-manager (csrapproving, csrsigning).
 import { isIP } from 'node:net'
-import type { CertificateSigningRequest } from '../../../api/types.ts'
+import type { CertificateSigningRequest, Node } from '../../../api/types.ts'
 import type { Logger } from '../../../api/log.ts'
 import type { WatchCache } from '../cache/index.ts'
 import type { ResourceDescriptor } from '../descriptor.ts'
@@ -49,7 +49,7 @@ function isSettled({ spec, status }: CertificateSigningRequest): boolean {
 }
 
 /** Decides, signs and writes the outcome in one update. */
-async function settle({ writer, descriptor, authority, now }: CertificateSigningOptions, { metadata, spec, status }: CertificateSigningRequest): Promise<void> {
+async function settle({ cache, writer, descriptor, authority, now }: CertificateSigningOptions, { metadata, spec, status }: CertificateSigningRequest): Promise<void> {
   const conditions = [...(status?.conditions ?? [])]
   const at = timestamp(now())
   const add = (type: string, reason: string, message: string): void => void conditions.push({ type, status: 'True', reason, message, lastUpdateTime: at, lastTransitionTime: at })
@@ -60,7 +60,7 @@ async function settle({ writer, descriptor, authority, now }: CertificateSigning
       if (!isNodesOwn(spec, wanted)) return
       add('Approved', 'AutoApproved', 'the node may have this certificate')
     }
-    const refusal = refusalOf(spec, wanted)
+    const refusal = refusalOf(spec, wanted) ?? takenAddress(cache, wanted)
     if (refusal === undefined) certificate = await authority.sign(wanted.publicKey, { subject: wanted.subject, usages: usagesOf[spec.signerName] ?? [], names: spec.signerName === clientSigner ? [] : wanted.names, validMs: validMs(spec.expirationSeconds) })
     else add('Failed', 'SignerValidationFailure', refusal)
   } catch (error) {
@@ -90,6 +90,16 @@ function refusalOf({ signerName }: CertificateSigningRequest['spec'], { subject,
   const node = commonName.slice('system:node:'.length)
   const foreign = names.find((name) => isIP(name) === 0 && name !== node && !name.startsWith(`${node}.`))
   return foreign === undefined ? undefined : `the DNS name ${foreign} is not that of the node`
+}
+
+/** A node that asks for an address of another. */
+function takenAddress(cache: WatchCache, { subject, names }: RequestedCertificate): string | undefined {
+  const own = subject.commonName.slice('system:node:'.length)
+  for (const { name, object } of cache.named('nodes')?.list() ?? []) {
+    const taken = name === own ? undefined : (object as unknown as Node).status?.addresses?.find(({ address }) => names.includes(address))
+    if (taken !== undefined) return `${taken.address} is an address of the node ${name}`
+  }
+  return undefined
 }
 
 function validMs(seconds: number | undefined): number {

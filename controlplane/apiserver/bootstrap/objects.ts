@@ -26,12 +26,15 @@ interface Place {
 
 /** Namespaces first; everything else at once, so that it shares the store's transactions. */
 export async function ensureBootstrapObjects(place: Place, options: BootstrapOptions): Promise<void> {
-  await Promise.all(['default', 'kube-system', 'kube-public', 'kube-node-lease'].map((name) => ensure(place, 'namespaces', { metadata: { name } })))
+  const namespaces = ['default', 'kube-system', 'kube-public', 'kube-node-lease']
+  await Promise.all(namespaces.map((name) => ensure(place, 'namespaces', { metadata: { name } })))
   await Promise.all([
     ...defaultClusterRoles.map((role) => ensureRole(place, 'clusterroles', role)),
     ...defaultClusterRoleBindings.map((binding) => ensure(place, 'clusterrolebindings.rbac.authorization.k8s.io', binding)),
     ...defaultRoles.map((role) => ensureRole(place, 'roles', role)),
     ...defaultRoleBindings.map((binding) => ensure(place, 'rolebindings.rbac.authorization.k8s.io', binding)),
+    // So that pods can be made from the first moment; the controllers see to every other namespace.
+    ...namespaces.map((namespace) => ensure(place, 'serviceaccounts', { metadata: { name: 'default', namespace } })),
     ...priorityClasses.map((priorityClass) => ensure(place, 'priorityclasses.scheduling.k8s.io', priorityClass)),
     ensure(place, 'services', kubernetesService(options.kubernetesAddress)),
     ensure(place, 'services', dnsService(options.clusterDnsAddress)),

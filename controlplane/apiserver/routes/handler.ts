@@ -27,6 +27,7 @@ export interface HandlerOptions {
   readonly serverAddress: () => string
   /** Why the server is not ready, if it is not. */
   readonly notReady: () => string | undefined
+  readonly isStopping: () => boolean
 }
 
 /** As kube-apiserver's --max-requests-inflight and --max-mutating-requests-inflight together. */
@@ -43,6 +44,7 @@ export function createHandler(options: HandlerOptions): { readonly handle: Handl
   const handle = async (request: HttpRequest): Promise<Reply> => {
     const open = openPaths(options, request)
     if (open !== undefined) return open
+    if (options.isStopping()) return errorReply(stopping())
     if (inFlight >= inFlightMax) return errorReply(new StatusError(429, 'TooManyRequests', 'Too many requests, please try again later.', { retryAfterSeconds: 1 }))
     inFlight++
     try {
@@ -156,10 +158,14 @@ function refusal(user: UserInfo, { isResource, verb, group, resource, subresourc
 
 function statusOf(error: unknown, log: Logger, { method, path }: HttpRequest): StatusError {
   if (error instanceof StatusError) return error
-  if (isStoreError(error, 'closed')) return new StatusError(503, 'ServiceUnavailable', 'the server is shutting down', { retryAfterSeconds: 1 })
+  if (isStoreError(error, 'closed')) return stopping()
   if (isStoreError(error)) return internalError(error.message)
   log.error('a request failed', { method, path, error, stack: (error as Error).stack })
   return internalError((error as Error).message)
+}
+
+function stopping(): StatusError {
+  return new StatusError(503, 'ServiceUnavailable', 'the server is shutting down', { retryAfterSeconds: 1 })
 }
 
 function errorReply(error: StatusError): Reply {

@@ -93,6 +93,9 @@ class Connections {
   readonly #server: Http2SecureServer
   readonly #sockets = new Set<Socket>()
   readonly #sessions = new Set<ServerHttp2Session>()
+  /** HTTP/1.1 connections, each with the number of its requests under way. */
+  readonly #plain = new Map<Socket, number>()
+  #stopping = false
 
   constructor(server: Http2SecureServer) {
     this.#server = server
@@ -109,12 +112,32 @@ class Connections {
       // A broken connection is the client's affair; its streams are told by their own events.
       session.on('error', () => session.destroy())
     })
+    server.on('secureConnection', (socket: TLSSocket) => {
+      if (socket.alpnProtocol === 'h2') return
+      this.#plain.set(socket, 0)
+      socket.once('close', () => this.#plain.delete(socket))
+    })
+    server.on('request', (incoming: Incoming, outgoing: Outgoing) => {
+      if (incoming.httpVersionMajor >= 2) return
+      const { socket } = incoming
+      this.#count(socket, 1)
+      outgoing.once('close', () => this.#count(socket, -1))
+    })
     server.on('tlsClientError', (_error, socket: Socket) => socket.destroy())
+  }
+
+  #count(socket: Socket, change: number): void {
+    const active = this.#plain.get(socket)
+    if (active === undefined) return
+    this.#plain.set(socket, active + change)
+    if (this.#stopping && active + change === 0) socket.end()
   }
 
   async stop(graceMs: number, clock: Clock): Promise<void> {
     const closed = new Promise<void>((resolve) => void this.#server.close(() => resolve()))
+    this.#stopping = true
     for (const session of this.#sessions) session.close()
+    for (const [socket, active] of this.#plain) if (active === 0) socket.destroy()
     const timer = clock.setTimeout(() => {
       for (const session of this.#sessions) session.destroy()
       for (const socket of this.#sockets) socket.destroy()
@@ -169,11 +192,12 @@ const peers = new WeakMap<object, Peer>()
 
 function peerOf(incoming: Incoming): Peer {
   const socket = incoming.socket as TLSSocket
-  const known = peers.get(socket)
+  const connection = ('stream' in incoming ? incoming.stream.session : undefined) ?? socket
+  const known = peers.get(connection)
   if (known !== undefined) return known
   const user = socket.authorized ? userOf(socket) : undefined
   const peer: Peer = { ...(user === undefined ? {} : { user }), address: socket.remoteAddress ?? '' }
-  peers.set(socket, peer)
+  peers.set(connection, peer)
   return peer
 }
 
@@ -225,14 +249,16 @@ function send({ status, headers, body }: Reply, outgoing: Outgoing, isHead: bool
 
 function sinkOf(outgoing: Outgoing): Sink {
   const response = outgoing as ServerResponse
+  // HTTP/2's own stream knows what is still to be sent; the compatible response before it does not.
+  const stream = 'stream' in outgoing ? outgoing.stream : response
   // The client learns that its watch stands before there is anything to tell.
   response.flushHeaders()
   return {
     write: (chunk) => void (response.writable && response.write(chunk)),
     get pendingBytes() {
-      return response.writableLength
+      return stream.writableLength
     },
-    drained: () => (response.writableNeedDrain ? new Promise((resolve) => void response.once('drain', resolve).once('close', resolve)) : Promise.resolve()),
+    drained: () => (stream.writableNeedDrain ? new Promise((resolve) => void (stream as ServerResponse).once('drain', resolve).once('close', resolve)) : Promise.resolve()),
     end: () => void (response.writable && response.end()),
   }
 }
