@@ -187,17 +187,13 @@ function compileAssign(out: KernelExpression[], { field, to }: Extract<Statement
 }
 
 function compileUpdate(out: KernelExpression[], { operation, set, key, data, timeoutMs }: Extract<Statement, { readonly kind: 'update' }>): void {
-  // what a map is asked with may need more registers than what it holds: it is asked before the key is there
-  const first = typeof data === 'object' && data.kind === 'map' ? data : undefined
-  const start = first === undefined ? 0 : sizeOf(first)
-  if (first !== undefined) load(out, first, 0)
-  const after = loadKey(out, key, start)
-  if (data !== undefined && first === undefined) load(out, data, after)
+  const after = loadKey(out, key, 0)
+  if (data !== undefined) loadKey(out, data, after)
   out.push({
     name: 'dynset',
     data: {
-      set, operation: dynsetOperations[operation], keySreg: registerOf(start), flags: 0,
-      ...(data === undefined ? {} : { dataSreg: registerOf(first === undefined ? after : 0) }),
+      set, operation: dynsetOperations[operation], keySreg: registerOf(0), flags: 0,
+      ...(data === undefined ? {} : { dataSreg: registerOf(after) }),
       ...(timeoutMs === undefined ? {} : { timeout: BigInt(timeoutMs) }),
     },
   })

@@ -269,7 +269,7 @@ class RuleReader {
     if (flags !== 0 || data === 'verdict') throw new Foreign()
     return {
       kind: 'update', operation: must(updateNames.get(operation)), set: name, key: this.#fieldsFrom(keySreg, key),
-      ...(dataSreg === undefined ? {} : { data: this.#operandAt(wordOf(dataSreg), must(data?.[0])) }),
+      ...(dataSreg === undefined ? {} : { data: this.#fieldsFrom(dataSreg, must(data)) }),
       ...(timeout === undefined || timeout === 0n ? {} : { timeoutMs: Number(timeout) }),
     }
   }

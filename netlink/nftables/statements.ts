@@ -87,7 +87,7 @@ export type Statement =
   | { readonly kind: 'reject'; readonly with: Refusal }
   | { readonly kind: 'notrack' }
   | { readonly kind: 'assign'; readonly field: FieldName; readonly to: Expression }
-  | { readonly kind: 'update'; readonly operation: 'add' | 'update' | 'delete'; readonly set: string; readonly key: readonly Expression[]; readonly data?: Expression | undefined; readonly timeoutMs?: number | undefined }
+  | { readonly kind: 'update'; readonly operation: 'add' | 'update' | 'delete'; readonly set: string; readonly key: readonly Expression[]; readonly data?: readonly Expression[] | undefined; readonly timeoutMs?: number | undefined }
   | { readonly kind: 'log'; readonly prefix?: string | undefined; readonly level?: LogLevel | undefined; readonly group?: number | undefined }
   /** part of a rule that someone else wrote, in words that are not among these */
   | { readonly kind: 'foreign'; readonly name: string; readonly data: string }
@@ -222,7 +222,8 @@ export function assign(field: 'meta mark' | 'ct mark' | 'meta priority' | 'meta 
 }
 
 interface UpdateOptions {
-  readonly data?: Expression | undefined
+  /** For maps: one for each type of the map's data. nft 1.0 cannot list what is itself looked up in a map. */
+  readonly data?: readonly Expression[] | undefined
   readonly timeoutMs?: number | undefined
 }
 
