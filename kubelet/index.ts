@@ -29,6 +29,8 @@ export type { KubeletOptions } from './options.ts'
 
 /** What the engine did not tell of is found after this long. */
 const relistMs = 30_000
+/** How long the last events may take to be written. */
+const flushMs = 1000
 const podsOfNode = 'uid'
 
 /**
@@ -110,7 +112,8 @@ class Kubelet implements Component {
     this.#prober.stop()
     await Promise.all([this.#server?.stop(), this.#statuses.stop(), this.#workers.stop(), this.#registration.stop(), this.#lease.stop()])
     await this.#running
-    await this.#parts.events.flush()
+    // Events that nobody takes are not waited for.
+    await Promise.race([this.#parts.events.flush(), this.#options.clock.sleep(flushMs)])
     this.#resolveDone()
   }
 

@@ -46,11 +46,6 @@ export class PodFiles {
     return Math.max(1000, this.#parts.tokens.renewAtMs(uid) - this.#parts.options.clock.now())
   }
 
-  /** Whether the pod's volumes have been set up by this kubelet. */
-  has(uid: string): boolean {
-    return this.#prepared.has(uid)
-  }
-
   /** Writes `/etc/hosts` and `/etc/resolv.conf`, in place: running containers have the very files mounted. */
   network(pod: Pod, podIPs: readonly string[]): { readonly hostsFile: string; readonly resolvConfFile: string } {
     const { directories, options } = this.#parts

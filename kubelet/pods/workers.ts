@@ -165,7 +165,7 @@ export class PodWorkers {
     if (plan.stopped) return this.#stopped(uid, record, have)
     const changed = await this.#apply(record, pod, have, plan)
     if (changed) return 'again'
-    await this.#refreshFiles(pod)
+    await this.#refreshFiles(pod, have)
     const { clock } = this.#parts.options
     const held = [...record.holds.values()].flatMap(({ hold, untilMs }) => (hold.retryInMs === undefined ? [] : [untilMs - clock.now()]))
     const inMs = Math.min(plan.wakeInMs ?? Infinity, this.#files.renewInMs(uid), ...held)
@@ -174,7 +174,8 @@ export class PodWorkers {
 
   #plan(uid: string, pod: Pod, have: PodState): Plan {
     const { clock } = this.#parts.options
-    const graceSeconds = pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30
+    // A deletion may have less patience than what ends a container already.
+    const graceSeconds = pod.metadata.deletionTimestamp === undefined ? Infinity : (pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30)
     return planPod({
       pod, have, nowMs: clock.now(),
       stopping: this.#stopper.stopping(graceSeconds),
@@ -347,8 +348,8 @@ export class PodWorkers {
   }
 
   /** Config maps, secrets, labels and tokens that changed reach the files of a running pod. */
-  async #refreshFiles(pod: Pod): Promise<void> {
-    if (pod.metadata.deletionTimestamp === undefined && this.#files.has(pod.metadata.uid ?? '')) await this.#volumes(pod)
+  async #refreshFiles(pod: Pod, have: PodState): Promise<void> {
+    if (pod.metadata.deletionTimestamp === undefined && have.containers.some(({ state }) => state === 'running')) await this.#volumes(pod)
   }
 }
 

@@ -48,6 +48,11 @@ function targetOf({ url = '/' }: IncomingMessage): Target {
   return { verb, path, query: searchParams }
 }
 
+/** `ports=80&ports=81`, as the API names them, or one list with commas. */
+function portsOf(query: URLSearchParams): number[] {
+  return query.getAll('ports').flatMap((list) => list.split(',')).map(Number)
+}
+
 function isAllowed(socket: TLSSocket): boolean {
   // Types say a string; a subject with two organizations has a list.
   const groups: unknown = socket.getPeerCertificate().subject?.O
@@ -145,7 +150,7 @@ class KubeletHttps implements KubeletServer {
       const { id } = await this.#lookup.sandbox(pod)
       const connect = (port: number): Promise<Duplex> => runtime.portForward(id, port)
       const connection = await acceptWebSocket(request, socket, head, protocol)
-      await (protocol === tunnelProtocol ? forwardTunnel(connection, connect, log) : forwardChannels(connection, query.getAll('port').map(Number), connect))
+      await (protocol === tunnelProtocol ? forwardTunnel(connection, connect, log) : forwardChannels(connection, portsOf(query), connect))
       return
     }
     const isSet = (key: string): boolean => ['1', 'true'].includes(query.get(key) ?? '')
