@@ -1,7 +1,7 @@
 /** What the kernel has: our table as it was read, in the same keys as `want`. Kept current by what is applied, so it is read once. */
 import { isDeepStrictEqual } from 'node:util'
 import type { Chain, Element, NamedSet, Ruleset, Verdict } from '../netlink/nftables/index.ts'
-import { fixedChains, isDynamic, sets, spreadingRules } from './rules.ts'
+import { fixedChains, isDynamic, sets, countedRules } from './rules.ts'
 import type { ChainPlan, FixedOptions } from './rules.ts'
 import { dropVerdict } from './service.ts'
 
@@ -16,13 +16,23 @@ export interface Have {
   readonly foreignSets: ReadonlySet<string>
   /** Elements by set: the key as text, and for maps what it leads to (`n2`, `10.244.0.5 8080`); empty for sets. */
   readonly sets: Map<string, Map<string, string>>
+  /** Clients that stuck to an endpoint when the table was read. */
+  readonly sticky: readonly StickyClient[]
   /** How many endpoint elements each frontend has, by endpoint map and key: one more than the highest index. */
   readonly counts: Map<string, Map<string, number>>
 }
 
+/** An element that packets made: which set, its key, and the frontend and the endpoint in it. */
+export interface StickyClient {
+  readonly set: string
+  readonly key: string
+  readonly frontend: string
+  readonly endpoint: string
+}
+
 /** Before anything is there. */
 export function nothing(): Have {
-  return { fresh: true, chains: new Set(), wrongChains: new Set(), foreignSets: new Set(), sets: emptySets(), counts: new Map() }
+  return { fresh: true, chains: new Set(), wrongChains: new Set(), foreignSets: new Set(), sets: emptySets(), sticky: [], counts: new Map() }
 }
 
 /** Reads a table's state. */
@@ -32,12 +42,13 @@ export function readHave(ruleset: Ruleset | undefined, options: FixedOptions): H
   const wrongChains = new Set<string>()
   const fixed = new Map(fixedChains(options).map((chain) => [chain.name, chain]))
   for (const chain of ruleset.chains.values()) {
-    if (isAsPlanned(chain, fixed.get(chain.name) ?? spreadingPlan(chain.name))) have.chains.add(chain.name)
+    if (isAsPlanned(chain, fixed.get(chain.name) ?? countedPlan(chain.name))) have.chains.add(chain.name)
     else wrongChains.add(chain.name)
   }
   const foreignSets = new Set([...ruleset.sets.keys()].filter((name) => !sets.has(name)))
   for (const set of ruleset.sets.values()) if (sets.has(set.name) && !isDynamic(set.name)) readElements(have, set)
-  return { ...have, wrongChains, foreignSets }
+  const sticky = [...ruleset.sets.values()].filter(({ name }) => isDynamic(name)).flatMap(readSticky)
+  return { ...have, wrongChains, foreignSets, sticky }
 }
 
 function emptySets(): Map<string, Map<string, string>> {
@@ -56,8 +67,8 @@ function shape({ key, data, interval = false, timeout = false, dynamic = false }
   return { key: [...key], data: typeof data === 'string' ? data : [...(data ?? [])], interval, timeout, dynamic }
 }
 
-export function spreadingPlan(name: string): ChainPlan | undefined {
-  const rules = spreadingRules(name)
+export function countedPlan(name: string): ChainPlan | undefined {
+  const rules = countedRules(name)
   return rules === undefined ? undefined : { name, rules }
 }
 
@@ -74,6 +85,10 @@ function readElements(have: Have, set: NamedSet): void {
     elements.set(key, dataText(element))
     if (isEndpointMap(set.name)) countEndpoint(have, set.name, key)
   }
+}
+
+function readSticky(set: NamedSet): StickyClient[] {
+  return set.elements.map((element) => ({ set: set.name, key: element.key.join(' '), frontend: element.key.slice(1).join(' '), endpoint: dataText(element) }))
 }
 
 function dataText({ data }: Element): string {

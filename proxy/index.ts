@@ -109,7 +109,7 @@ class ServiceProxy implements Proxy {
     this.#queue = new WorkQueue({ clock, random, backoff, reconcile: () => this.#reconcile(), onError: (error) => this.#failed(error) })
     this.#nftables = options.nftables ?? openNftables({ netns })
     const fixed = { localhost: this.#node.nodePortAddresses.includes('127.0.0.1') }
-    this.#sync = new Sync({ nftables: this.#nftables, fixed, clock, log, onForeignChange: () => this.#queue.add(syncKey) })
+    this.#sync = new Sync({ nftables: this.#nftables, fixed, clock, log, onMustSync: () => this.#queue.add(syncKey) })
     this.#cleaner = createCleaner({ clock, log, deleteMatching: (filters) => deleteConntrack(filters, { netns }) })
     const { promise, resolve } = Promise.withResolvers<void>()
     this.done = promise

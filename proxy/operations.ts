@@ -1,10 +1,10 @@
 /** Changes, as the operations of one nftables transaction. Pure. */
 import type { ElementSpec, Operation, SetSpec } from '../netlink/nftables/index.ts'
-import { spreadingPlan } from './have.ts'
+import { countedPlan } from './have.ts'
 import type { Change } from './plan.ts'
 import { fixedChains, sets, table } from './rules.ts'
 import type { ChainPlan, FixedOptions } from './rules.ts'
-import { dropVerdict } from './service.ts'
+import { dropVerdict, parseChainName } from './service.ts'
 
 /**
  * In an order that the kernel takes: chains are there before rules and elements lead to them, elements go before they come back
@@ -15,6 +15,7 @@ export function toOperations(changes: readonly Change[], options: FixedOptions):
   const first: Operation[] = []
   const rules: Operation[] = []
   const deleted = new Map<string, ElementSpec[]>()
+  const forgotten = new Map<string, ElementSpec[]>()
   const added = new Map<string, ElementSpec[]>()
   const last: Operation[] = []
   const addChain = ({ rules: planned, ...chain }: ChainPlan): void => {
@@ -47,8 +48,9 @@ export function toOperations(changes: readonly Change[], options: FixedOptions):
         break
       }
       case 'delete':
+      case 'forget':
       case 'add': {
-        const bySet = change.kind === 'add' ? added : deleted
+        const bySet = { add: added, delete: deleted, forget: forgotten }[change.kind]
         const elements = bySet.get(change.set) ?? []
         elements.push(elementOf(change))
         bySet.set(change.set, elements)
@@ -59,13 +61,14 @@ export function toOperations(changes: readonly Change[], options: FixedOptions):
   return [
     ...first, ...rules,
     ...[...deleted].map(([set, elements]): Operation => ({ kind: 'deleteElements', table, set: specOf(set), elements })),
+    ...[...forgotten].map(([set, elements]): Operation => ({ kind: 'deleteElements', table, set: specOf(set), elements, ifExists: true })),
     ...[...added].map(([set, elements]): Operation => ({ kind: 'addElements', table, set: specOf(set), elements })),
     ...last,
   ]
 }
 
 function planOf(name: string, fixed: ReadonlyMap<string, ChainPlan>): ChainPlan {
-  const chain = fixed.get(name) ?? spreadingPlan(name)
+  const chain = fixed.get(name) ?? countedPlan(name)
   if (chain === undefined) throw new Error(`Cannot make chain ${name}: it is none of the proxy's`)
   return chain
 }
@@ -76,9 +79,9 @@ function specOf(name: string): SetSpec {
   return set
 }
 
-function elementOf(change: Extract<Change, { kind: 'add' | 'delete' }>): ElementSpec {
+function elementOf(change: Extract<Change, { kind: 'add' | 'delete' | 'forget' }>): ElementSpec {
   const key = change.key.split(' ')
-  if (change.kind === 'delete' || change.data === '') return { key }
+  if (change.kind !== 'add' || change.data === '') return { key }
   if (specOf(change.set).data !== 'verdict') return { key, data: change.data.split(' ') }
-  return { key, data: change.data === dropVerdict ? { verdict: 'drop' } : { verdict: 'goto', chain: change.data } }
+  return { key, data: change.data === dropVerdict ? { verdict: 'drop' } : { verdict: parseChainName(change.data)?.kind === 'stick' ? 'jump' : 'goto', chain: change.data } }
 }

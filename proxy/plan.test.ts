@@ -1,11 +1,11 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import t from 'tap'
 import { nothing } from './have.ts'
 import type { Have } from './have.ts'
 import { applyTo, place, plan } from './plan.ts'
 import type { Change } from './plan.ts'
 import { sets } from './rules.ts'
-import { frontendKey, parseFrontendId, parseSpreadingChain, wantService } from './service.ts'
+import { frontendKey, parseFrontendId, parseChainName, wantService } from './service.ts'
 import { node1, service, slice } from './test-support/objects.ts'
 import type { Given } from './test-support/objects.ts'
 import { Want } from './want.ts'
@@ -154,7 +154,8 @@ t.test('after any changes the kernel has what a fresh computation gives, with in
     for (const { name, given, endpoints } of last.values()) put(fresh, name, given, endpoints)
     t.strictSame(state(have), state(applyTo(nothing(), plan(fresh, nothing(), { fixedChains }).changes)))
     for (const [key, chain] of have.sets.get('service4') ?? []) {
-      const count = parseSpreadingChain(chain)?.count ?? 0
+      const parsed = parseChainName(chain)
+      const count = parsed?.kind === 'spread' ? parsed.count : 0
       for (let index = 0; index < count; index += 1) if (have.sets.get('endpoint4')?.has(`${key} ${index}`) !== true) return false
       if (have.sets.get('endpoint4')?.has(`${key} ${count}`) === true) return false
     }

@@ -1,10 +1,10 @@
 /** The difference between what is wanted and what the kernel has. Pure. */
 import type { ConntrackFilter } from '../netlink/conntrack.ts'
-import { familyOf } from './families.ts'
+import { families, familyOf } from './families.ts'
 import { isEndpointMap } from './have.ts'
 import type { Have } from './have.ts'
-import { isDynamic, mapsOf, sets } from './rules.ts'
-import { dropVerdict, frontendId, frontendKey, parseFrontendId, parseSpreadingChain, refuseChain } from './service.ts'
+import { mapsOf, memberSets } from './rules.ts'
+import { dropVerdict, frontendId, frontendKey, parseFrontendId, parseChainName, refuseChain } from './service.ts'
 import type { Target } from './service.ts'
 import type { Touched, Want } from './want.ts'
 
@@ -16,11 +16,15 @@ export type Change =
   | { readonly kind: 'deleteSet'; readonly set: string }
   | { readonly kind: 'add'; readonly set: string; readonly key: string; readonly data: string }
   | { readonly kind: 'delete'; readonly set: string; readonly key: string }
+  /** Of an element that may end by itself. */
+  | { readonly kind: 'forget'; readonly set: string; readonly key: string }
 
 export interface Plan {
   readonly changes: readonly Change[]
   /** Connections whose endpoint is no more; to be forgotten once the changes are there. */
   readonly stale: readonly ConntrackFilter[]
+  /** Clients may stick to an endpoint that has gone: the table is to be read and compared once more when the changes are there. */
+  readonly again: boolean
 }
 
 export interface PlanOptions {
@@ -34,14 +38,30 @@ export interface PlanOptions {
 export function plan(want: Want, have: Have, { fixedChains, touched }: PlanOptions): Plan {
   const changes: Change[] = []
   const stale: ConntrackFilter[] = []
+  let again = false
   if (touched === undefined) planTable(want, have, { fixedChains, changes })
   else planTouchedChains(want, have, { chains: touched.chains, changes })
   for (const id of touched?.frontends.keys() ?? allFrontends(want, have)) {
     const slots = planFrontend(id, want.target(id), have, changes)
-    stale.push(...staleConnections(id, want, { slots, have, before: touched?.frontends.get(id) }))
+    const before = touched?.frontends.get(id)
+    stale.push(...staleConnections(id, want, { slots, have, before }))
+    again ||= before !== undefined && isSticky(before) && before.endpoints.some((endpoint) => want.target(id)?.endpoints.includes(endpoint) !== true)
   }
-  for (const [set, keys] of touched?.members ?? allMembers(want, have)) planMembers(set, keys, want, have, changes)
-  return { changes, stale }
+  for (const [set, keys] of touched?.members ?? allMembers(want, have)) planMembers(set, keys, { want, have, changes })
+  if (touched === undefined) for (const { set, key, frontend, endpoint } of have.sticky) if (!mayStick(want, frontend, endpoint)) changes.push({ kind: 'forget', set, key })
+  return { changes, stale, again }
+}
+
+function isSticky({ chain }: Target): boolean {
+  const parsed = parseChainName(chain)
+  return parsed?.kind === 'spread' && parsed.sticky
+}
+
+function mayStick(want: Want, frontend: string, endpoint: string): boolean {
+  return [frontend, `inside ${frontend}`].some((id) => {
+    const target = want.target(id)
+    return target !== undefined && isSticky(target) && target.endpoints.includes(endpoint)
+  })
 }
 
 interface Planning {
@@ -51,7 +71,7 @@ interface Planning {
 function planTable(want: Want, have: Have, { fixedChains, changes }: Planning & { readonly fixedChains: readonly string[] }): void {
   if (have.fresh) changes.push({ kind: 'addTable' })
   const needed = new Set(have.fresh ? [] : fixedChains)
-  for (const chain of want.chains()) if (parseSpreadingChain(chain) !== undefined) needed.add(chain)
+  for (const chain of want.chains()) needed.add(chain)
   for (const chain of needed) if (!have.chains.has(chain)) changes.push({ kind: have.wrongChains.has(chain) ? 'mendChain' : 'addChain', chain })
   for (const chain of [...have.chains, ...have.wrongChains]) if (!needed.has(chain)) changes.push({ kind: 'deleteChain', chain })
   for (const set of have.foreignSets) changes.push({ kind: 'deleteSet', set })
@@ -59,7 +79,6 @@ function planTable(want: Want, have: Have, { fixedChains, changes }: Planning & 
 
 function planTouchedChains(want: Want, have: Have, { chains, changes }: Planning & { readonly chains: ReadonlySet<string> }): void {
   for (const chain of chains) {
-    if (parseSpreadingChain(chain) === undefined) continue
     if (want.needsChain(chain) && !have.chains.has(chain)) changes.push({ kind: 'addChain', chain })
     if (!want.needsChain(chain) && have.chains.has(chain)) changes.push({ kind: 'deleteChain', chain })
   }
@@ -67,25 +86,21 @@ function planTouchedChains(want: Want, have: Have, { chains, changes }: Planning
 
 function allFrontends(want: Want, have: Have): Set<string> {
   const ids = new Set(want.frontends())
-  for (const [name, { size }] of have.sets) {
-    if (!name.startsWith('service') || name.startsWith('service-range') || size === 0) continue
-    for (const key of have.sets.get(name)?.keys() ?? []) ids.add(name.startsWith('service-inside') ? `inside ${key}` : key)
+  for (const { digit } of families) {
+    for (const inside of [false, true]) {
+      const { services, endpoints } = mapsOf(digit, inside)
+      for (const key of [...(have.sets.get(services)?.keys() ?? []), ...(have.counts.get(endpoints)?.keys() ?? [])]) ids.add(inside ? `inside ${key}` : key)
+    }
   }
-  for (const [name, counts] of have.counts) for (const key of counts.keys()) ids.add(name.startsWith('endpoint-inside') ? `inside ${key}` : key)
   return ids
 }
 
 function allMembers(want: Want, have: Have): Map<string, Set<string>> {
-  const names = [...sets].flatMap(([name, { data }]) => (data === undefined && !isDynamic(name) ? [name] : []))
-  return new Map(names.map((name) => [name, new Set([...want.members(name), ...(have.sets.get(name)?.keys() ?? [])])]))
+  return new Map(memberSets.map((name) => [name, new Set([...want.members(name), ...(have.sets.get(name)?.keys() ?? [])])]))
 }
 
-function planMembers(set: string, keys: ReadonlySet<string>, want: Want, have: Have, changes: Change[]): void {
-  for (const key of keys) {
-    const present = have.sets.get(set)?.has(key) === true
-    if (want.has(set, key) && !present) changes.push({ kind: 'add', set, key, data: '' })
-    if (!want.has(set, key) && present) changes.push({ kind: 'delete', set, key })
-  }
+function planMembers(set: string, keys: ReadonlySet<string>, { want, have, changes }: Planning & { readonly want: Want; readonly have: Have }): void {
+  for (const key of keys) replace(set, key, { from: have.sets.get(set)?.get(key), to: want.member(set, key) }, changes)
 }
 
 /** Returns the endpoints that the kernel had, by index. */
@@ -179,7 +194,8 @@ export function applyTo(have: Have, changes: readonly Change[]): Have {
         next.chains.delete(change.chain)
         break
       }
-      case 'deleteSet': {
+      case 'deleteSet':
+      case 'forget': {
         break
       }
       case 'add': {
@@ -194,7 +210,7 @@ export function applyTo(have: Have, changes: readonly Change[]): Have {
       }
     }
   }
-  return { ...next, wrongChains: new Set(), foreignSets: new Set() }
+  return { ...next, wrongChains: new Set(), foreignSets: new Set(), sticky: [] }
 }
 
 /** After the element with this index came or went; changes come with rising indices, and only the highest ones go without being replaced. */

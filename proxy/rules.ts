@@ -11,10 +11,10 @@
 import {
   differs, dnat, drop, equal, goBack, goTo, isIn, lacks, map, masquerade, notIn, priorities, random, reject, update, vmap,
 } from '../netlink/nftables/index.ts'
-import type { ChainSpec, Expression, FieldName, FieldType, RuleSpec, SetSpec, Statement, TableSpec } from '../netlink/nftables/index.ts'
+import type { ChainSpec, FieldName, FieldType, RuleSpec, SetSpec, Statement, TableSpec } from '../netlink/nftables/index.ts'
 import { families } from './families.ts'
 import type { Family } from './families.ts'
-import { parseSpreadingChain, refuseChain } from './service.ts'
+import { parseChainName, refuseChain } from './service.ts'
 
 export const table = { family: 'inet', name: 'fairway-proxy', comment: 'services' } as const satisfies TableSpec
 
@@ -51,13 +51,16 @@ function familySets({ digit, addressType }: Family): SetSpec[] {
     { name: `hairpin${digit}`, key: [addressType, addressType], comment: 'endpoints that reach themselves' },
     { name: `pod-range${digit}`, key: [addressType], interval: true, comment: 'pods of this node' },
     { name: `inside${digit}`, key: [addressType], interval: true, comment: 'keep their address to a cluster IP' },
-    { name: `affinity${digit}`, key: [addressType, ...frontend], data: target, dynamic: true, timeout: true, size: stickyClientsMax, comment: 'clients that stick, and to what' },
-    { name: `affine${digit}`, key: [...target, ...frontend], comment: 'what they may stick to' },
+    { name: `sticky${digit}`, key: frontend, data: 'verdict', comment: 'frontends with client affinity' },
+    { name: `affinity${digit}`, key: [addressType, ...frontend], data: target, dynamic: true, timeout: true, size: stickyClientsMax, comment: 'clients that stick to an endpoint' },
   ]
 }
 
 /** Every set and map of the table, by name. */
 export const sets: ReadonlyMap<string, SetSpec> = new Map(families.flatMap(familySets).map((set) => [set.name, set]))
+
+/** Those about which `want` says each element by itself: neither frontends' targets nor what packets make. */
+export const memberSets: readonly string[] = [...sets.values()].filter(({ name, dynamic }) => dynamic !== true && !/^(?:service|endpoint)(?:-inside)?[46]$/.test(name)).map(({ name }) => name)
 
 /** Those whose elements only packets make. */
 export function isDynamic(set: string): boolean {
@@ -79,6 +82,7 @@ const rule = (...statements: Statement[]): RuleSpec => ({ statements })
 const saddr = ({ ip }: Family): FieldName => `${ip} saddr`
 const daddr = ({ ip }: Family): FieldName => `${ip} daddr`
 const frontendOf = (family: Family): FieldName[] => [daddr(family), 'meta l4proto', 'th dport']
+const originalDestination = ({ ip }: Family): FieldName => `ct original ${ip} daddr`
 const only = ({ nfproto }: Family): Statement => equal('meta nfproto', nfproto)
 
 /** The chains that are always there, those that others refer to first. */
@@ -134,32 +138,33 @@ function servicesRules(family: Family): RuleSpec[] {
 function sourceChains(family: Family): ChainPlan[] {
   const { digit, ip } = family
   const [source, destination] = [saddr(family), daddr(family)]
-  const original: FieldName = `ct original ${ip} daddr`
+  const original = originalDestination(family)
   const translated = masquerade({ flags: ['fully-random'] })
-  const hairpin = rule(isIn([source, destination], `hairpin${digit}`), translated)
-  const replyPassesHere = rule(isIn([destination], `local${digit}`), goBack)
+  const hairpin = rule(only(family), isIn([source, destination], `hairpin${digit}`), translated)
+  const replyPassesHere = rule(only(family), isIn([destination], `local${digit}`), goBack)
   return [
     {
       name: `source-cluster${digit}`,
       rules: [
         hairpin, replyPassesHere,
         rule(equal('fib saddr type', 'local'), translated),
-        rule(notIn([source], `inside${digit}`), translated),
+        rule(only(family), notIn([source], `inside${digit}`), translated),
       ],
     },
     {
       name: `source-external${digit}`,
       rules: [
         hairpin,
-        ...(ip === 'ip' ? [rule(equal('ip saddr', '127.0.0.0/8'), translated)] : []),
+        ...(ip === 'ip' ? [rule(only(family), equal('ip saddr', '127.0.0.0/8'), translated)] : []),
         replyPassesHere,
-        rule(isIn([source], `pod-range${digit}`), goBack),
+        rule(only(family), isIn([source], `pod-range${digit}`), goBack),
         rule(translated),
       ],
     },
     {
       name: `source${digit}`,
       rules: [
+        rule(vmap([original, 'meta l4proto', 'ct original proto-dst'], `sticky${digit}`)),
         rule(isIn([original], `cluster-ip${digit}`), goTo(`source-cluster${digit}`)),
         rule(isIn([original, 'meta l4proto', 'ct original proto-dst'], `external${digit}`), goTo(`source-external${digit}`)),
       ],
@@ -167,29 +172,19 @@ function sourceChains(family: Family): ChainPlan[] {
   ]
 }
 
-/** The rules of a spreading chain; `undefined` where the name is none. */
-export function spreadingRules(chain: string): RuleSpec[] | undefined {
-  const parsed = parseSpreadingChain(chain)
-  if (parsed === undefined) return undefined
-  const { count, inside, stickySeconds } = parsed
+/** The rules of a chain that is there while it is needed; `undefined` where the name is none. */
+export function countedRules(name: string): RuleSpec[] | undefined {
+  const chain = parseChainName(name)
+  if (chain === undefined) return undefined
   return families.flatMap((family) => {
     const frontend = frontendOf(family)
-    const chosen = map([...frontend, random(count)], specOf(endpoint(family.digit, inside)))
-    const spread = rule(only(family), dnat(family.ip, chosen))
-    return stickySeconds === undefined ? [spread] : [...stickyRules(family, chosen, stickySeconds), spread]
+    const affinity = specOf(`affinity${family.digit}`)
+    if (chain.kind === 'stick') {
+      const client = [saddr(family), originalDestination(family), 'meta l4proto', 'ct original proto-dst'] as const
+      return [rule(only(family), update(affinity.name, client, { data: [daddr(family), 'th dport'], timeoutMs: chain.seconds * 1000 }))]
+    }
+    const again = rule(only(family), dnat(family.ip, map([saddr(family), ...frontend], affinity)))
+    const spread = rule(only(family), dnat(family.ip, map([...frontend, random(chain.count)], specOf(endpoint(family.digit, chain.inside)))))
+    return chain.sticky ? [again, spread] : [spread]
   })
 }
-
-/** A client goes where it went before, unless that is no endpoint any more; else its choice is kept. Where no room is left to keep it, it is spread. */
-function stickyRules(family: Family, chosen: Expression, seconds: number): RuleSpec[] {
-  const { digit, ip } = family
-  const affinity = specOf(`affinity${digit}`)
-  const client: readonly Expression[] = [saddr(family), ...frontendOf(family)]
-  const before = map(client, affinity)
-  return [
-    rule(only(family), notIn([before, ...frontendOf(family)], `affine${digit}`), { kind: 'update', operation: 'delete', set: affinity.name, key: client }),
-    rule(only(family), update(affinity.name, client, { data: chosen, timeoutMs: seconds * 1000 })),
-    rule(only(family), dnat(ip, before)),
-  ]
-}
-

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Endpoint, EndpointSlice, Service } from '../api/types.ts'
-import { parseSpreadingChain, wantNode, wantService } from './service.ts'
+import { parseChainName, wantNode, wantService } from './service.ts'
 import type { NodeView, ServiceWant } from './service.ts'
 import { families } from './families.ts'
 import { endpoint, node1, service, slice } from './test-support/objects.ts'
@@ -70,7 +70,7 @@ const cases: readonly Case[] = [
     service: { ...service('web', { type: 'LoadBalancer', externalIPs: ['198.51.100.1'] }), status: { loadBalancer: { ingress: [{ ip: '198.51.100.2' }, { ip: '198.51.100.3', ipMode: 'Proxy' }, { hostname: 'x' }] } } },
     slices: [slice('web', ['10.244.0.5'])], expect: ['10.96.0.53', '198.51.100.1', '198.51.100.2'].map((address) => `${address} tcp 80 > n1: 10.244.0.5 8080`),
   },
-  { name: 'client affinity has chains of its own', service: service('web', { sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds: 60 } } }), slices: two, expect: ['10.96.0.53 tcp 80 > n2-sticky-60: 10.244.0.5 8080, 10.244.1.5 8080'] },
+  { name: 'client affinity has chains of its own', service: service('web', { sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds: 60 } } }), slices: two, expect: ['10.96.0.53 tcp 80 > n2-sticky: 10.244.0.5 8080, 10.244.1.5 8080'] },
   { name: 'client affinity lasts three hours unless it says', service: service('web', { sessionAffinity: 'ClientIP' }), slices: [], expect: ['10.96.0.53 tcp 80 > refuse'] },
   { name: 'hints keep traffic in the zone', service: service('web'), slices: [slice('web', [hinted('10.244.0.5', { forZones: [{ name: 'a' }] }), hinted('10.244.1.5', { forZones: [{ name: 'b' }] })])], expect: ['10.96.0.53 tcp 80 > n1: 10.244.0.5 8080'] },
   { name: 'hints do not count when an endpoint has none', service: service('web'), slices: [slice('web', [hinted('10.244.0.5', { forZones: [{ name: 'a' }] }), endpoint('10.244.1.5')])], expect: ['10.96.0.53 tcp 80 > n2: 10.244.0.5 8080, 10.244.1.5 8080'] },
@@ -122,8 +122,9 @@ t.test('without known pod ranges everyone keeps their address to a cluster IP', 
   t.strictSame(members(wantNode(node1, families), 'service-range4'), ['10.96.0.0/12'])
 })
 
-t.test('names of spreading chains are read back', async (t) => {
-  t.strictSame(parseSpreadingChain('n12'), { count: 12, inside: false, stickySeconds: undefined })
-  t.strictSame(parseSpreadingChain('i3-sticky-60'), { count: 3, inside: true, stickySeconds: 60 })
-  for (const other of ['n0', 'n', 'refuse', 'n2-sticky', 'services']) t.equal(parseSpreadingChain(other), undefined)
+t.test('names of chains that come and go are read back', async (t) => {
+  t.strictSame(parseChainName('n12'), { kind: 'spread', count: 12, inside: false, sticky: false })
+  t.strictSame(parseChainName('i3-sticky'), { kind: 'spread', count: 3, inside: true, sticky: true })
+  t.strictSame(parseChainName('stick-60'), { kind: 'stick', seconds: 60 })
+  for (const other of ['n0', 'n', 'refuse', 'n2-sticky-60', 'stick-0', 'services']) t.equal(parseChainName(other), undefined)
 })

@@ -34,6 +34,8 @@ export interface Frontend {
 export interface Member {
   readonly set: string
   readonly key: string
+  /** For maps: the chain of the verdict. */
+  readonly data?: string
 }
 
 /** Where packets to a frontend go. */
@@ -81,17 +83,24 @@ export function parseFrontendId(id: string): Frontend {
   return { address, protocol: protocol as Frontend['protocol'], port: Number(port), inside }
 }
 
-/** The chain that spreads over so many endpoints: `n3`, `i3` for inside frontends, `n3-sticky-10800` with client affinity. */
-export function spreadingChain(count: number, { inside, stickySeconds }: { readonly inside: boolean; readonly stickySeconds?: number | undefined }): string {
-  return `${inside ? 'i' : 'n'}${count}${stickySeconds === undefined ? '' : `-sticky-${stickySeconds}`}`
+/** A chain that is there while some frontend needs it; its name says what its rules are. */
+export type CountedChain =
+  /** `n3`: spreads over three endpoints; `i3` for inside frontends; `n3-sticky`: but where a client went before, it goes again. */
+  | { readonly kind: 'spread'; readonly count: number; readonly inside: boolean; readonly sticky: boolean }
+  /** `stick-10800`: has the client go there again for so many seconds. */
+  | { readonly kind: 'stick'; readonly seconds: number }
+
+export function chainName(chain: CountedChain): string {
+  if (chain.kind === 'stick') return `stick-${chain.seconds}`
+  return `${chain.inside ? 'i' : 'n'}${chain.count}${chain.sticky ? '-sticky' : ''}`
 }
 
 /** What such a name says; `undefined` for another. */
-export function parseSpreadingChain(name: string): { readonly count: number; readonly inside: boolean; readonly stickySeconds: number | undefined } | undefined {
-  const match = /^([ni])([1-9]\d*)(?:-sticky-(\d+))?$/.exec(name)
-  if (match === null) return undefined
-  const [, letter, count, seconds] = match
-  return { count: Number(count), inside: letter === 'i', stickySeconds: seconds === undefined ? undefined : Number(seconds) }
+export function parseChainName(name: string): CountedChain | undefined {
+  const [, seconds] = /^stick-([1-9]\d*)$/.exec(name) ?? []
+  if (seconds !== undefined) return { kind: 'stick', seconds: Number(seconds) }
+  const [, letter, count, sticky] = /^([ni])([1-9]\d*)(-sticky)?$/.exec(name) ?? []
+  return count === undefined ? undefined : { kind: 'spread', count: Number(count), inside: letter === 'i', sticky: sticky !== undefined }
 }
 
 export const proxyNameLabel = 'service.kubernetes.io/service-proxy-name'
@@ -227,30 +236,30 @@ function setTarget({ key, service, targets, problems }: Building, frontend: Fron
   const used = new Set(endpoints)
   targets.set(id, {
     service: key, port, kind, endpoints,
-    chain: chainFor(endpoints.length, fallback.endpoints.length, { inside: frontend.inside, stickySeconds }),
+    chain: chainFor(endpoints.length, fallback.endpoints.length, { inside: frontend.inside, sticky: stickySeconds !== undefined }),
     draining: candidates.map(endpointKey).filter((endpoint) => !used.has(endpoint)),
-    members: targetMembers(frontend, kind, { endpoints: stickySeconds === undefined ? [] : endpoints, ranges: kind === 'loadBalancer' ? (service.spec.loadBalancerSourceRanges ?? []) : [], problems }),
+    members: targetMembers(frontend, kind, { stickySeconds: endpoints.length > 0 ? stickySeconds : undefined, ranges: kind === 'loadBalancer' ? (service.spec.loadBalancerSourceRanges ?? []) : [], problems }),
     rank: `${service.metadata.creationTimestamp ?? ''} ${key}`,
   })
 }
 
-function chainFor(count: number, elsewhere: number, options: Parameters<typeof spreadingChain>[1]): string {
-  if (count > 0) return spreadingChain(count, options)
+function chainFor(count: number, elsewhere: number, { inside, sticky }: { readonly inside: boolean; readonly sticky: boolean }): string {
+  if (count > 0) return chainName({ kind: 'spread', count, inside, sticky })
   // Nobody at all refuses; somebody who must not be used is for another node to answer (kube-proxy does so too).
   return elsewhere > 0 ? dropVerdict : refuseChain
 }
 
 interface MemberParts {
-  readonly endpoints: readonly string[]
+  readonly stickySeconds: number | undefined
   readonly ranges: readonly string[]
   readonly problems: Set<string>
 }
 
-function targetMembers(frontend: Frontend, kind: FrontendKind, { endpoints, ranges, problems }: MemberParts): Member[] {
+function targetMembers(frontend: Frontend, kind: FrontendKind, { stickySeconds, ranges, problems }: MemberParts): Member[] {
   const { digit } = familyOf(frontend.address)
   const key = frontendKey(frontend)
-  const members: Member[] = endpoints.map((endpoint) => ({ set: `affine${digit}`, key: `${endpoint} ${key}` }))
-  if (kind !== 'clusterIP') members.push({ set: `external${digit}`, key })
+  const members: Member[] = kind === 'clusterIP' ? [] : [{ set: `external${digit}`, key }]
+  if (stickySeconds !== undefined) members.push({ set: `sticky${digit}`, key, data: chainName({ kind: 'stick', seconds: stickySeconds }) })
   const prefixes = ranges.flatMap((text) => {
     const prefix = prefixOf(text)
     if (prefix === undefined) problems.add(`source range ${JSON.stringify(text)} is no prefix`)

@@ -21,8 +21,8 @@ export interface SyncOptions {
   readonly fixed: FixedOptions
   readonly clock: Clock
   readonly log: Logger
-  /** Somebody else changed our table: sync soon. */
-  readonly onForeignChange: () => void
+  /** The table is to be compared as a whole: sync soon. */
+  readonly onMustSync: () => void
 }
 
 export interface SyncResult {
@@ -88,10 +88,11 @@ export class Sync {
   #apply(want: Want, touched: Touched | undefined): SyncResult {
     const have = this.#have
     if (have === undefined) throw new Error('Cannot sync: what the kernel has was not read')
-    const { changes, stale } = plan(want, have, { fixedChains: this.#fixedNames, touched })
+    const { changes, stale, again } = plan(want, have, { fixedChains: this.#fixedNames, touched })
     if (changes.length > 0) this.#commit(changes)
     this.#have = applyTo(have, changes)
     if (this.#listening === undefined) this.#listen()
+    if (again) this.#readAgain()
     return { changes: changes.length, stale }
   }
 
@@ -102,11 +103,9 @@ export class Sync {
   }
 
   #listen(): void {
-    const { nftables, onForeignChange } = this.#options
+    const { nftables } = this.#options
     this.#listening = nftables.listen((event) => this.#heard(event))
-    if (nftables.generation() === this.#generation) return
-    this.#have = undefined
-    onForeignChange()
+    if (nftables.generation() !== this.#generation) this.#readAgain()
   }
 
   #heard(event: NftablesEvent): void {
@@ -120,7 +119,11 @@ export class Sync {
       if (ours) this.#options.log.warn('somebody else changed the table, mending it', { table: table.name, by: event.processName })
     }
     if (this.#have === undefined) return
+    this.#readAgain()
+  }
+
+  #readAgain(): void {
     this.#have = undefined
-    this.#options.onForeignChange()
+    this.#options.onMustSync()
   }
 }

@@ -2,6 +2,7 @@
  * What all services together ask of the kernel, kept as they change: each service's part is put in by itself, and what that touches
  * is what a sync has to look at. Pure.
  */
+import { parseChainName } from './service.ts'
 import type { Member, ServiceWant, Target } from './service.ts'
 
 /** What changed since it was last taken. */
@@ -16,8 +17,8 @@ export class Want {
   readonly #services = new Map<string, ServiceWant>()
   /** The claims to each frontend, the one that counts first. */
   readonly #claims = new Map<string, readonly Target[]>()
-  /** How many ask for each element, by set. */
-  readonly #members = new Map<string, Map<string, number>>()
+  /** How many ask for each element, by set, and what it leads to. */
+  readonly #members = new Map<string, Map<string, { readonly count: number; readonly data: string }>>()
   readonly #chains = new Map<string, number>()
   #touched = { frontends: new Map<string, Target | undefined>(), members: new Map<string, Set<string>>(), chains: new Set<string>() }
 
@@ -40,8 +41,9 @@ export class Want {
     return this.#claims.keys()
   }
 
-  has(set: string, key: string): boolean {
-    return this.#members.get(set)?.has(key) === true
+  /** What an element leads to, empty in sets; undefined where it is not wanted. */
+  member(set: string, key: string): string | undefined {
+    return this.#members.get(set)?.get(key)?.data
   }
 
   /** The wanted elements of a set that is not about frontends' targets. */
@@ -49,7 +51,7 @@ export class Want {
     return this.#members.get(set)?.keys() ?? []
   }
 
-  /** The spreading chains that some target needs. */
+  /** The chains that some target needs, of those that come and go. */
   chains(): Iterable<string> {
     return this.#chains.keys()
   }
@@ -87,34 +89,38 @@ export class Want {
     if (before !== undefined) this.#leave(before)
   }
 
-  #use({ chain, members }: Target): void {
-    for (const member of members) this.#retain(member)
-    this.#chains.set(chain, (this.#chains.get(chain) ?? 0) + 1)
-    this.#touched.chains.add(chain)
+  #use(target: Target): void {
+    for (const member of target.members) this.#retain(member)
+    for (const chain of chainsOf(target)) {
+      this.#chains.set(chain, (this.#chains.get(chain) ?? 0) + 1)
+      this.#touched.chains.add(chain)
+    }
   }
 
-  #leave({ chain, members }: Target): void {
-    for (const member of members) this.#release(member)
-    const count = (this.#chains.get(chain) ?? 0) - 1
-    if (count > 0) this.#chains.set(chain, count)
-    else this.#chains.delete(chain)
-    this.#touched.chains.add(chain)
+  #leave(target: Target): void {
+    for (const member of target.members) this.#release(member)
+    for (const chain of chainsOf(target)) {
+      const count = (this.#chains.get(chain) ?? 0) - 1
+      if (count > 0) this.#chains.set(chain, count)
+      else this.#chains.delete(chain)
+      this.#touched.chains.add(chain)
+    }
   }
 
-  #retain({ set, key }: Member): void {
-    const counts = this.#members.get(set) ?? new Map<string, number>()
-    this.#members.set(set, counts)
-    const count = counts.get(key) ?? 0
-    counts.set(key, count + 1)
-    if (count === 0) this.#touch(set, key)
+  #retain({ set, key, data = '' }: Member): void {
+    const members = this.#members.get(set) ?? new Map<string, { readonly count: number; readonly data: string }>()
+    this.#members.set(set, members)
+    const before = members.get(key)
+    members.set(key, { count: (before?.count ?? 0) + 1, data })
+    if (before?.data !== data) this.#touch(set, key)
   }
 
   #release({ set, key }: Member): void {
-    const counts = this.#members.get(set)
-    const count = counts?.get(key) ?? 0
-    if (count > 1) counts?.set(key, count - 1)
+    const members = this.#members.get(set)
+    const before = members?.get(key)
+    if (before !== undefined && before.count > 1) members?.set(key, { ...before, count: before.count - 1 })
     else {
-      counts?.delete(key)
+      members?.delete(key)
       this.#touch(set, key)
     }
   }
@@ -131,8 +137,12 @@ function isSame(a: Target | undefined, b: Target | undefined): boolean {
     && sameTexts(a.members.map(memberText), b.members.map(memberText))
 }
 
-function memberText({ set, key }: Member): string {
-  return `${set} ${key}`
+function chainsOf({ chain, members }: Target): string[] {
+  return [chain, ...members.flatMap(({ data }) => data ?? [])].filter((name) => parseChainName(name) !== undefined)
+}
+
+function memberText({ set, key, data = '' }: Member): string {
+  return `${set} ${key} ${data}`
 }
 
 function sameTexts(a: readonly string[], b: readonly string[]): boolean {
