@@ -2,6 +2,7 @@
 import type { Component } from '../../api/component.ts'
 import { InformerSet } from '../../api/informer-set.ts'
 import type { Controller, ControllerFactory, ControllersOptions } from './controller.ts'
+import { daemonSetController } from './daemon-set/index.ts'
 import { deploymentController } from './deployment/index.ts'
 import { endpointSliceController } from './endpoint-slices/index.ts'
 import { garbageController } from './garbage/index.ts'
@@ -19,6 +20,7 @@ export type { ControllersOptions } from './controller.ts'
 const factories: Readonly<Record<string, ControllerFactory>> = {
   'deployment': deploymentController,
   'replicaset': replicaSetController,
+  'daemonset': daemonSetController,
   'endpointslice': endpointSliceController,
   'node-ipam': nodeIpamController,
   'node-lifecycle': nodeLifecycleController,

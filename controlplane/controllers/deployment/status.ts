@@ -14,6 +14,7 @@ export interface Pass {
   readonly now: number
 }
 
+const deadlineDefault = 600
 /** `progressDeadlineSeconds` of this means that there is none. */
 const noDeadline = 2 ** 31 - 1
 
@@ -49,7 +50,7 @@ export function isComplete({ metadata, spec }: Deployment, status: DeploymentSta
 /** When the deadline for progress passes, in ms from now; undefined: nothing is awaited. */
 export function deadlineInMs(deployment: Deployment, status: DeploymentStatus, now: number): number | undefined {
   const progressing = conditionOf(status.conditions, 'Progressing')
-  const { progressDeadlineSeconds: seconds = noDeadline, paused } = deployment.spec
+  const { progressDeadlineSeconds: seconds = deadlineDefault, paused } = deployment.spec
   if (progressing === undefined || progressing.status === 'False' || paused === true || seconds === noDeadline || isComplete(deployment, status)) return undefined
   // One more second: times in conditions are whole seconds.
   return Math.max(0, Date.parse(progressing.lastUpdateTime ?? '') + seconds * 1000 - now) + 1000
@@ -82,7 +83,7 @@ function withFailure(conditions: readonly Condition[], sets: readonly ReplicaSet
 
 function withProgress(conditions: readonly Condition[], deployment: Deployment, status: DeploymentStatus, pass: Pass): Condition[] {
   const { spec, metadata } = deployment
-  const { progressDeadlineSeconds: seconds = noDeadline } = spec
+  const { progressDeadlineSeconds: seconds = deadlineDefault } = spec
   const present = conditionOf(conditions, 'Progressing')
   const condition = (status: Condition['status'], reason: string, message: string): Condition => ({ type: 'Progressing', status, reason, message })
   if (spec.paused === true) {

@@ -1,5 +1,5 @@
 /** Deletes what has lost all its owners, whatever kind it is; and sees deletions through that wait for dependents or set them free. */
-import { isConflict, isNotFound } from '../../../api/client.ts'
+import { isNotFound } from '../../../api/client.ts'
 import type { Timer } from '../../../api/clock.ts'
 import type { Informer } from '../../../api/informer.ts'
 import type { AnyObject, KubeObject, OwnerReference } from '../../../api/types.ts'
@@ -184,8 +184,7 @@ class GarbageController implements Controller {
         }
       }
     } catch (error) {
-      // Gone, which is what was wanted; or changed, which the watch will show.
-      if (!isNotFound(error) && !(isConflict(error) && operation.kind !== 'disown')) throw error
+      if (!isNotFound(error)) throw error
     }
   }
 }
