@@ -34,6 +34,8 @@ export const NFT_NAT_DNAT = 1
 export const families = { ip: 2, ip6: 10 } as const
 export const dynsetOperations = { add: 0, update: 1, delete: 2 } as const
 export const logLevels = ['emerg', 'alert', 'crit', 'err', 'warn', 'notice', 'info', 'debug'] as const
+/** `warn`, which the kernel takes where none is said */
+export const LOG_LEVEL = 4
 const NFT_LOOKUP_F_INV = 1
 
 /** Type (NFT_REJECT_*) and code of each refusal; ICMP's from include/uapi/linux/icmp.h, icmpv6.h. */
@@ -143,7 +145,7 @@ function compileAction(out: KernelExpression[], statement: Extract<Statement, { 
       return
     case 'log': {
       const { prefix, level, group } = statement
-      out.push({ name: 'log', data: { group, prefix, level: level === undefined ? undefined : logLevels.indexOf(level) } })
+      out.push({ name: 'log', data: { group, prefix, level: group !== undefined ? undefined : level === undefined ? LOG_LEVEL : logLevels.indexOf(level) } })
     }
   }
 }

@@ -2,7 +2,7 @@
  * The kernel's expressions back to statements: registers are followed in mind, each word knowing what was loaded into it, until a
  * statement uses them. A rule with anything that `compile` would not have written comes back as `foreign` statements, bytes and all.
  */
-import { NFT_NAT_DNAT, NFT_REG_VERDICT, comparisons, dynsetOperations, families, logLevels, natFlags, refusals, typeOf, verdictCodes } from './compile.ts'
+import { LOG_LEVEL, NFT_NAT_DNAT, NFT_REG_VERDICT, comparisons, dynsetOperations, families, logLevels, natFlags, refusals, typeOf, verdictCodes } from './compile.ts'
 import { layoutOf } from './field-types.ts'
 import type { FieldType } from './field-types.ts'
 import { fieldLoadedBy } from './fields.ts'
@@ -142,7 +142,7 @@ class RuleReader {
         return { kind: 'notrack' }
       case 'log': {
         const { group, prefix, level } = expression.data
-        const named = group === undefined && level !== 4 ? logLevels[level ?? 4] : undefined
+        const named = group === undefined && level !== undefined && level !== LOG_LEVEL ? must(logLevels[level]) : undefined
         return { kind: 'log', ...(prefix === undefined ? {} : { prefix }), ...(named === undefined ? {} : { level: named }), ...(group === undefined ? {} : { group }) }
       }
       case 'foreign':

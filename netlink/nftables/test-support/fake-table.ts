@@ -135,8 +135,9 @@ export class FakeTable {
       return
     }
     const { base } = there.spec
-    const unlike = spec.base !== undefined && (base === undefined || base.type !== spec.base.type || base.hook !== spec.base.hook || base.priority !== spec.base.priority)
-    if (exclusive === true || unlike) refuse(operation, 'EEXIST')
+    if (exclusive === true) refuse(operation, 'EEXIST')
+    if (spec.base !== undefined && (base?.hook !== spec.base.hook || base.priority !== spec.base.priority)) refuse(operation, 'EOPNOTSUPP')
+    if (spec.base !== undefined && base?.type !== spec.base.type) refuse(operation, 'EEXIST')
     const before = there.spec
     if (spec.base !== undefined) there.spec = { ...before, base: spec.base }
     undo.push(() => void (there.spec = before))
