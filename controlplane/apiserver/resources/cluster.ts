@@ -6,6 +6,10 @@ import {
   ingressClassColumns, ingressColumns, leaseColumns, networkPolicyColumns, priorityClassColumns, runtimeClassColumns, storageClassColumns, volumeAttachmentColumns,
 } from './columns/cluster.ts'
 import { rowsOf } from './row.ts'
+import {
+  clusterRoleBindingStrategy, clusterRoleStrategy, csiDriverStrategy, endpointSliceStrategy, ingressClassStrategy, ingressStrategy, leaseStrategy, networkPolicyStrategy,
+  priorityClassStrategy, roleBindingStrategy, roleStrategy, signingRequestStrategy, storageClassStrategy,
+} from './strategies/cluster.ts'
 
 export function clusterRows(): ResourceDescriptor[] {
   const networking = rowsOf('networking.k8s.io', 'v1')
@@ -14,16 +18,17 @@ export function clusterRows(): ResourceDescriptor[] {
     rowsOf('certificates.k8s.io', 'v1').cluster('CertificateSigningRequest', 'certificatesigningrequests', certificateSigningRequestColumns, {
       shortNames: ['csr'],
       subresources: ['approval', 'status'],
+      strategy: signingRequestStrategy,
       fieldSelectors: { 'spec.signerName': (object) => (object as CertificateSigningRequest).spec.signerName },
     }),
-    rowsOf('coordination.k8s.io', 'v1').namespaced('Lease', 'leases', leaseColumns),
-    rowsOf('discovery.k8s.io', 'v1').namespaced('EndpointSlice', 'endpointslices', endpointSliceColumns),
-    networking.cluster('IngressClass', 'ingressclasses', ingressClassColumns),
-    networking.namespaced('Ingress', 'ingresses', ingressColumns, { shortNames: ['ing'], subresources: ['status'] }),
-    networking.namespaced('NetworkPolicy', 'networkpolicies', networkPolicyColumns, { shortNames: ['netpol'] }),
+    rowsOf('coordination.k8s.io', 'v1').namespaced('Lease', 'leases', leaseColumns, { strategy: leaseStrategy }),
+    rowsOf('discovery.k8s.io', 'v1').namespaced('EndpointSlice', 'endpointslices', endpointSliceColumns, { strategy: endpointSliceStrategy }),
+    networking.cluster('IngressClass', 'ingressclasses', ingressClassColumns, { strategy: ingressClassStrategy }),
+    networking.namespaced('Ingress', 'ingresses', ingressColumns, { shortNames: ['ing'], subresources: ['status'], strategy: ingressStrategy }),
+    networking.namespaced('NetworkPolicy', 'networkpolicies', networkPolicyColumns, { shortNames: ['netpol'], strategy: networkPolicyStrategy }),
     rowsOf('node.k8s.io', 'v1').cluster('RuntimeClass', 'runtimeclasses', runtimeClassColumns),
     ...accessRows(),
-    rowsOf('scheduling.k8s.io', 'v1').cluster('PriorityClass', 'priorityclasses', priorityClassColumns, { shortNames: ['pc'] }),
+    rowsOf('scheduling.k8s.io', 'v1').cluster('PriorityClass', 'priorityclasses', priorityClassColumns, { shortNames: ['pc'], strategy: priorityClassStrategy }),
     ...storageRows(),
   ]
 }
@@ -45,20 +50,20 @@ function reviewRows(): ResourceDescriptor[] {
 function accessRows(): ResourceDescriptor[] {
   const rbac = rowsOf('rbac.authorization.k8s.io', 'v1')
   return [
-    rbac.cluster('ClusterRoleBinding', 'clusterrolebindings', bindingColumns),
-    rbac.cluster('ClusterRole', 'clusterroles', createdAt),
-    rbac.namespaced('RoleBinding', 'rolebindings', bindingColumns),
-    rbac.namespaced('Role', 'roles', createdAt),
+    rbac.cluster('ClusterRoleBinding', 'clusterrolebindings', bindingColumns, { strategy: clusterRoleBindingStrategy }),
+    rbac.cluster('ClusterRole', 'clusterroles', createdAt, { strategy: clusterRoleStrategy }),
+    rbac.namespaced('RoleBinding', 'rolebindings', bindingColumns, { strategy: roleBindingStrategy }),
+    rbac.namespaced('Role', 'roles', createdAt, { strategy: roleStrategy }),
   ]
 }
 
 function storageRows(): ResourceDescriptor[] {
   const storage = rowsOf('storage.k8s.io', 'v1')
   return [
-    storage.cluster('CSIDriver', 'csidrivers', csiDriverColumns),
+    storage.cluster('CSIDriver', 'csidrivers', csiDriverColumns, { strategy: csiDriverStrategy }),
     storage.cluster('CSINode', 'csinodes', csiNodeColumns),
-    storage.namespaced('CSIStorageCapacity', 'csistoragecapacities', csiStorageCapacityColumns, { listKind: 'CSIStorageCapacityList' }),
-    storage.cluster('StorageClass', 'storageclasses', storageClassColumns, { shortNames: ['sc'] }),
+    storage.namespaced('CSIStorageCapacity', 'csistoragecapacities', csiStorageCapacityColumns),
+    storage.cluster('StorageClass', 'storageclasses', storageClassColumns, { shortNames: ['sc'], strategy: storageClassStrategy }),
     storage.cluster('VolumeAttachment', 'volumeattachments', volumeAttachmentColumns, { subresources: ['status'] }),
   ]
 }

@@ -10,9 +10,12 @@ import {
 } from './columns/core.ts'
 import { podColumns } from './columns/pod.ts'
 import { rowsOf } from './row.ts'
+import { claimStrategy, endpointsStrategy, limitRangeStrategy, volumeStrategy } from './strategies/cluster.ts'
+import { configMapStrategy, eventStrategy, nodeStrategy, secretStrategy } from './strategies/config.ts'
 import { namespaceStrategy } from './strategies/namespace.ts'
 import { podStrategy } from './strategies/pod.ts'
 import { serviceStrategy } from './strategies/service.ts'
+import { replicationControllerStrategy } from './strategies/workloads.ts'
 
 type Fields = Readonly<Record<string, (object: KubeObject) => string>>
 
@@ -51,10 +54,10 @@ export function coreRows(serviceClusterIPRanges: readonly string[], nodePortRang
   const { namespaced, cluster, virtual } = rowsOf('', 'v1')
   return [
     virtual('Binding', 'bindings', 'namespaced'),
-    namespaced('ConfigMap', 'configmaps', configMapColumns, { shortNames: ['cm'] }),
-    namespaced('Endpoints', 'endpoints', endpointsColumns, { shortNames: ['ep'], listKind: 'EndpointsList' }),
-    namespaced('Event', 'events', eventColumns, { shortNames: ['ev'], fieldSelectors: eventFields }),
-    namespaced('LimitRange', 'limitranges', limitRangeColumns, { shortNames: ['limits'] }),
+    namespaced('ConfigMap', 'configmaps', configMapColumns, { shortNames: ['cm'], strategy: configMapStrategy }),
+    namespaced('Endpoints', 'endpoints', endpointsColumns, { shortNames: ['ep'], strategy: endpointsStrategy }),
+    namespaced('Event', 'events', eventColumns, { shortNames: ['ev'], strategy: eventStrategy, fieldSelectors: eventFields }),
+    namespaced('LimitRange', 'limitranges', limitRangeColumns, { shortNames: ['limits'], strategy: limitRangeStrategy }),
     cluster('Namespace', 'namespaces', namespaceColumns, {
       shortNames: ['ns'],
       subresources: ['finalize', 'status'],
@@ -65,10 +68,11 @@ export function coreRows(serviceClusterIPRanges: readonly string[], nodePortRang
     cluster('Node', 'nodes', nodeColumns, {
       shortNames: ['no'],
       subresources: ['proxy', 'status'],
+      strategy: nodeStrategy,
       fieldSelectors: fields<Node>({ 'spec.unschedulable': ({ spec }) => String(spec?.unschedulable ?? false) }),
     }),
-    namespaced('PersistentVolumeClaim', 'persistentvolumeclaims', persistentVolumeClaimColumns, { shortNames: ['pvc'], subresources: ['status'] }),
-    cluster('PersistentVolume', 'persistentvolumes', persistentVolumeColumns, { shortNames: ['pv'], subresources: ['status'] }),
+    namespaced('PersistentVolumeClaim', 'persistentvolumeclaims', persistentVolumeClaimColumns, { shortNames: ['pvc'], subresources: ['status'], strategy: claimStrategy }),
+    cluster('PersistentVolume', 'persistentvolumes', persistentVolumeColumns, { shortNames: ['pv'], subresources: ['status'], strategy: volumeStrategy }),
     namespaced('Pod', 'pods', podColumns, {
       shortNames: ['po'],
       categories: ['all'],
@@ -81,11 +85,12 @@ export function coreRows(serviceClusterIPRanges: readonly string[], nodePortRang
       shortNames: ['rc'],
       categories: ['all'],
       subresources: ['scale', 'status'],
+      strategy: replicationControllerStrategy,
       scale: { specReplicasPath: '.spec.replicas', statusReplicasPath: '.status.replicas', labelSelectorPath: '.spec.selector' },
       fieldSelectors: fields<ReplicationController>({ 'status.replicas': ({ status }) => String(status?.replicas ?? 0) }),
     }),
     namespaced('ResourceQuota', 'resourcequotas', resourceQuotaColumns, { shortNames: ['quota'], subresources: ['status'] }),
-    namespaced('Secret', 'secrets', secretColumns, { fieldSelectors: fields<Secret>({ type: ({ type }) => type ?? '' }) }),
+    namespaced('Secret', 'secrets', secretColumns, { strategy: secretStrategy, fieldSelectors: fields<Secret>({ type: ({ type }) => type ?? '' }) }),
     namespaced('ServiceAccount', 'serviceaccounts', serviceAccountColumns, { shortNames: ['sa'], subresources: ['token'] }),
     namespaced('Service', 'services', serviceColumns, {
       shortNames: ['svc'],

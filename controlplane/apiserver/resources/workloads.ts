@@ -5,6 +5,9 @@ import { valueAt } from '../object.ts'
 import { horizontalPodAutoscalerColumns, podDisruptionBudgetColumns } from './columns/cluster.ts'
 import { controllerRevisionColumns, cronJobColumns, daemonSetColumns, deploymentColumns, jobColumns, replicaSetColumns, statefulSetColumns } from './columns/workload.ts'
 import { rowsOf } from './row.ts'
+import {
+  autoscalerStrategy, cronJobStrategy, daemonSetStrategy, deploymentStrategy, disruptionBudgetStrategy, jobStrategy, replicaSetStrategy, statefulSetStrategy,
+} from './strategies/workloads.ts'
 
 const scale = { specReplicasPath: '.spec.replicas', statusReplicasPath: '.status.replicas', labelSelectorPath: '.spec.selector' }
 
@@ -17,17 +20,25 @@ export function workloadRows(): ResourceDescriptor[] {
   const batch = rowsOf('batch', 'v1')
   return [
     apps.namespaced('ControllerRevision', 'controllerrevisions', controllerRevisionColumns),
-    apps.namespaced('DaemonSet', 'daemonsets', daemonSetColumns, { shortNames: ['ds'], categories: ['all'], subresources: ['status'] }),
-    apps.namespaced('Deployment', 'deployments', deploymentColumns, { shortNames: ['deploy'], categories: ['all'], subresources: ['scale', 'status'], scale }),
+    apps.namespaced('DaemonSet', 'daemonsets', daemonSetColumns, { shortNames: ['ds'], categories: ['all'], subresources: ['status'], strategy: daemonSetStrategy }),
+    apps.namespaced('Deployment', 'deployments', deploymentColumns, {
+      shortNames: ['deploy'], categories: ['all'], subresources: ['scale', 'status'], scale, strategy: deploymentStrategy,
+    }),
     apps.namespaced('ReplicaSet', 'replicasets', replicaSetColumns, {
-      shortNames: ['rs'], categories: ['all'], subresources: ['scale', 'status'], scale, fieldSelectors: { 'status.replicas': count('.status.replicas') },
+      shortNames: ['rs'], categories: ['all'], subresources: ['scale', 'status'], scale, strategy: replicaSetStrategy, fieldSelectors: { 'status.replicas': count('.status.replicas') },
     }),
-    apps.namespaced('StatefulSet', 'statefulsets', statefulSetColumns, { shortNames: ['sts'], categories: ['all'], subresources: ['scale', 'status'], scale }),
+    apps.namespaced('StatefulSet', 'statefulsets', statefulSetColumns, {
+      shortNames: ['sts'], categories: ['all'], subresources: ['scale', 'status'], scale, strategy: statefulSetStrategy,
+    }),
     rowsOf('autoscaling', 'v2').namespaced('HorizontalPodAutoscaler', 'horizontalpodautoscalers', horizontalPodAutoscalerColumns, {
-      shortNames: ['hpa'], categories: ['all'], subresources: ['status'],
+      shortNames: ['hpa'], categories: ['all'], subresources: ['status'], strategy: autoscalerStrategy,
     }),
-    batch.namespaced('CronJob', 'cronjobs', cronJobColumns, { shortNames: ['cj'], categories: ['all'], subresources: ['status'] }),
-    batch.namespaced('Job', 'jobs', jobColumns, { categories: ['all'], subresources: ['status'], fieldSelectors: { 'status.successful': count('.status.succeeded') } }),
-    rowsOf('policy', 'v1').namespaced('PodDisruptionBudget', 'poddisruptionbudgets', podDisruptionBudgetColumns, { shortNames: ['pdb'], subresources: ['status'] }),
+    batch.namespaced('CronJob', 'cronjobs', cronJobColumns, { shortNames: ['cj'], categories: ['all'], subresources: ['status'], strategy: cronJobStrategy }),
+    batch.namespaced('Job', 'jobs', jobColumns, {
+      categories: ['all'], subresources: ['status'], strategy: jobStrategy, fieldSelectors: { 'status.successful': count('.status.succeeded') },
+    }),
+    rowsOf('policy', 'v1').namespaced('PodDisruptionBudget', 'poddisruptionbudgets', podDisruptionBudgetColumns, {
+      shortNames: ['pdb'], subresources: ['status'], strategy: disruptionBudgetStrategy,
+    }),
   ]
 }

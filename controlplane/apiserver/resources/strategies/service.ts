@@ -1,14 +1,21 @@
-// Services.
+// Services: what is filled in, what an update keeps, and the addresses and ports that are taken for them.
 import type { IPFamily, Service } from '../../../../api/types.ts'
 import type { Strategy } from '../../descriptor.ts'
 import { familyOf } from '../allocation/address-range.ts'
 import type { ClusterIPs } from '../allocation/cluster-ips.ts'
 import { needsHealthCheck, needsNodePorts } from '../allocation/node-ports.ts'
 import type { NodePorts } from '../allocation/node-ports.ts'
+import type { FieldErrors } from '../validation/errors.ts'
+import { validateService, validateServiceUpdate } from '../validation/service.ts'
+import { strategyOf } from './rules.ts'
 
 export function serviceStrategy(clusterIPs: ClusterIPs, nodePorts: NodePorts): Strategy<Service> {
-  return {
-    applyDefaults: applyServiceDefaults,
+  const rules = {
+    defaults: defaultService,
+    validate: (service: Service, errors: FieldErrors) => validateService(service, clusterIPs.families, errors),
+    validateUpdate: validateServiceUpdate,
+  }
+  return strategyOf<Service>(rules, {
     prepareForCreate(service) {
       service.status = { loadBalancer: {} }
       settleAddresses(service, clusterIPs.families)
@@ -31,10 +38,10 @@ export function serviceStrategy(clusterIPs: ClusterIPs, nodePorts: NodePorts): S
         throw error
       }
     },
-  }
+  })
 }
 
-function applyServiceDefaults(service: Service): void {
+function defaultService(service: Service): void {
   const spec = (service.spec ??= {})
   spec.sessionAffinity ??= 'None'
   if (spec.sessionAffinity === 'None') delete spec.sessionAffinityConfig

@@ -1,0 +1,38 @@
+// Strategies put together from defaults and validation.
+import type { KubeObject } from '../../../../api/types.ts'
+import type { Strategy } from '../../descriptor.ts'
+import { FieldErrors } from '../validation/errors.ts'
+
+interface Rules<T extends KubeObject> {
+  readonly defaults?: (object: T) => void
+  readonly validate?: (object: T, errors: FieldErrors) => void
+  /** Only what depends on the old object. */
+  readonly validateUpdate?: (object: T, old: T, errors: FieldErrors) => void
+}
+
+type Hooks<T extends KubeObject> = Omit<Strategy<T>, 'applyDefaults' | 'validate' | 'validateUpdate'>
+
+export function strategyOf<T extends KubeObject>({ defaults, validate, validateUpdate }: Rules<T>, hooks: Hooks<T> = {}): Strategy<T> {
+  return {
+    ...hooks,
+    ...(defaults === undefined ? {} : { applyDefaults: defaults }),
+    ...(validate === undefined
+      ? {}
+      : {
+          validate: (object: T) => {
+            const errors = new FieldErrors()
+            validate(object, errors)
+            return errors.list
+          },
+        }),
+    ...(validateUpdate === undefined
+      ? {}
+      : {
+          validateUpdate: (object: T, old: T) => {
+            const errors = new FieldErrors()
+            validateUpdate(object, old, errors)
+            return errors.list
+          },
+        }),
+  }
+}

@@ -1,0 +1,57 @@
+// What may change in a pod once it is there (pkg/apis/core/validation: ValidatePodUpdate): images, the deadline,
+// tolerations that are added, a grace period that was negative, and gates that fall away.
+import type { Container, Pod, PodSpec } from '../../../../api/types.ts'
+import { cloneJson, equalJson } from '../../object.ts'
+import type { FieldErrors } from './errors.ts'
+
+const mayChange =
+  'pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,' +
+  '`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)'
+
+export function validatePodUpdate({ spec }: Pod, { spec: old }: Pod, errors: FieldErrors): void {
+  validateCounts(spec, old, errors)
+  validateDeadline(spec, old, errors)
+  for (const toleration of old.tolerations ?? []) {
+    if ((spec.tolerations ?? []).some(({ tolerationSeconds: _seconds, ...kept }) => equalJson(kept, withoutSeconds(toleration)))) continue
+    errors.forbidden('spec.tolerations', 'existing toleration can not be modified except its tolerationSeconds')
+    break
+  }
+  const gates = (of: PodSpec): unknown[] => (of as PodSpec & { schedulingGates?: unknown[] }).schedulingGates ?? []
+  if (gates(spec).some((gate) => !gates(old).some((before) => equalJson(gate, before)))) errors.forbidden('spec.schedulingGates', 'only deletion is allowed, but found new scheduling gates')
+  if (!equalJson(fixed(spec, spec), fixed(old, spec))) errors.forbidden('spec', mayChange)
+}
+
+function withoutSeconds<T extends { tolerationSeconds?: number }>({ tolerationSeconds: _seconds, ...rest }: T): Omit<T, 'tolerationSeconds'> {
+  return rest
+}
+
+function validateCounts(spec: PodSpec, old: PodSpec, errors: FieldErrors): void {
+  for (const field of ['containers', 'initContainers'] as const) {
+    if ((spec[field] ?? []).length !== (old[field] ?? []).length) errors.forbidden(`spec.${field}`, 'pod updates may not add or remove containers')
+  }
+}
+
+function validateDeadline(spec: PodSpec, old: PodSpec, errors: FieldErrors): void {
+  const { activeDeadlineSeconds: now } = spec
+  const { activeDeadlineSeconds: before } = old
+  if (before === undefined) return
+  if (now === undefined) errors.invalid('spec.activeDeadlineSeconds', null, 'must not update from a positive integer to nil value')
+  else if (now > before) errors.invalid('spec.activeDeadlineSeconds', now, 'must be less than or equal to previous value')
+}
+
+/** What must stay as it was: the spec, with everything that may change taken from `from`. */
+function fixed(spec: PodSpec, from: PodSpec): PodSpec {
+  const kept = cloneJson(spec) as PodSpec & Record<string, unknown>
+  for (const field of ['containers', 'initContainers'] as const) {
+    kept[field]?.forEach((container: Container, i) => {
+      const image = from[field]?.[i]?.image
+      if (image !== undefined) container.image = image
+    })
+  }
+  for (const field of ['activeDeadlineSeconds', 'tolerations', 'schedulingGates']) delete kept[field]
+  if ((spec.terminationGracePeriodSeconds ?? 0) < 0) kept.terminationGracePeriodSeconds = 1
+  // A pod that waits at a gate may still be narrowed to fewer nodes.
+  const gates = (from as PodSpec & Record<string, unknown>)['schedulingGates']
+  if (Array.isArray(gates) && gates.length > 0) for (const field of ['nodeSelector', 'affinity']) delete kept[field]
+  return kept
+}
