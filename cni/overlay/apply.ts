@@ -7,15 +7,23 @@ import { forwardingPaths } from './have.ts'
 import type { Operation } from './plan.ts'
 import { overlayRouteProtocol, vxlanId, vxlanLinkName, vxlanPort } from './want.ts'
 
+export interface Failure {
+  readonly error: Error
+  /** Whether it is about one peer only; else this host itself is not as it should be. */
+  readonly ofPeer: boolean
+}
+
+const peerOperations: ReadonlySet<Operation['kind']> = new Set(['setNeighbour', 'deleteNeighbour', 'setForwardingEntry', 'deleteForwardingEntry', 'setRoute', 'deleteRoute'])
+
 /** Returns what could not be done. */
-export function applyOverlay(plan: readonly Operation[], route: RouteSocket, netns: Netns | undefined): Error[] {
-  const failures: Error[] = []
+export function applyOverlay(plan: readonly Operation[], route: RouteSocket, netns: Netns | undefined): Failure[] {
+  const failures: Failure[] = []
   for (const operation of plan) {
     try {
       applyOperation(operation, route, netns)
     } catch (error) {
       // what was to go is gone
-      if (!(operation.kind.startsWith('delete') && isNotFound(error))) failures.push(error as Error)
+      if (!(operation.kind.startsWith('delete') && isNotFound(error))) failures.push({ error: error as Error, ofPeer: peerOperations.has(operation.kind) })
     }
   }
   return failures

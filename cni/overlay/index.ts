@@ -18,6 +18,7 @@ import type { RouteEvent } from '../../netlink/route/index.ts'
 import { writeNetworkConfig } from '../network-config.ts'
 import { defaultDataDir } from '../paths.ts'
 import { applyOverlay } from './apply.ts'
+import type { Failure } from './apply.ts'
 import { findUnderlays, readOverlay } from './have.ts'
 import { hostTableId, hostTableName, planHostTable, wantHostTables } from './host-table.ts'
 import type { HostTableOptions } from './host-table.ts'
@@ -135,19 +136,23 @@ class NodeOverlay implements Overlay {
     if (plan.length > 0) log.debug('overlay', { plan })
     const failures = [...applyOverlay(plan, this.#route, netns), ...this.#syncHostTables({ own, peers, clusterDns })]
     this.#report(want, peers)
-    if (failures.length > 0) throw new AggregateError(failures, failures.map(({ message }) => message).join('; '))
-    this.#writeFiles(want, own, peers)
-    this.#firstSync.resolve()
+    // pods of this host may run although one peer cannot be reached
+    if (failures.every(({ ofPeer }) => ofPeer)) {
+      this.#writeFiles(want, own, peers)
+      this.#firstSync.resolve()
+    }
+    const errors = failures.map(({ error }) => error)
+    if (errors.length > 0) throw new AggregateError(errors, errors.map(({ message }) => message).join('; '))
   }
 
-  #syncHostTables(options: HostTableOptions): Error[] {
-    const failures: Error[] = []
+  #syncHostTables(options: HostTableOptions): Failure[] {
+    const failures: Failure[] = []
     for (const [family, want] of wantHostTables(options)) {
       try {
         const plan = planHostTable(family, want, this.#nftables.list(hostTableId(family)))
         if (plan.length > 0) this.#nftables.apply(plan)
       } catch (error) {
-        failures.push(error as Error)
+        failures.push({ error: error as Error, ofPeer: false })
       }
     }
     return failures

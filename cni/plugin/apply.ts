@@ -16,8 +16,18 @@ export function applyPlan(plan: readonly Operation[], places: Places): void {
       if (operation.kind === 'addVeth') made.push(operation.hostLink)
     }
   } catch (error) {
-    for (const link of made) removeLink(places.host, link)
+    takeBack(made, places, error)
     throw error
+  }
+}
+
+function takeBack(links: readonly string[], { host }: Places, cause: unknown): void {
+  for (const link of links) {
+    try {
+      removeLink(host, link)
+    } catch (error) {
+      throw new AggregateError([cause, error], `${(cause as Error).message}; and then ${(error as Error).message}`)
+    }
   }
 }
 

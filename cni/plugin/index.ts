@@ -34,7 +34,8 @@ export class FairwayPlugin implements Plugin {
       applyPlan(planAttach(want, readHostState(places, links)), places)
       return describeAttachment(want, invocation, config, allocation.dns)
     } catch (error) {
-      await this.#ipam.del(config, invocation)
+      // where another ADD of the same attachment was faster, the address is its
+      if (!(error instanceof CniError && error.code === errorCodes.exists)) await this.#ipam.del(config, invocation)
       throw error
     }
   }

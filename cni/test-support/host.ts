@@ -1,5 +1,7 @@
 /** A host for tests: a network namespace of its own, a folder for state, installed executables, and pods to attach. Everything goes when it is disposed of. */
 import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -53,6 +55,7 @@ export class TestHost {
   readonly dataDir: string
   readonly socketPath: string
   readonly #pods = new Map<string, Netns>()
+  #service: ChildProcess | undefined
 
   constructor() {
     this.folder = mkdtempSync(join(tmpdir(), 'fairway-cni-'))
@@ -97,6 +100,25 @@ export class TestHost {
     Netns.delete(this.podPath(name))
   }
 
+  /** Starts the resident part in the host's namespace. */
+  async serve(): Promise<void> {
+    const file = new URL('serve.ts', import.meta.url).pathname
+    const child = spawn('nsenter', [`--net=${join(this.folder, 'host')}`, process.execPath, file, this.socketPath], { stdio: ['ignore', 'pipe', 'inherit'] })
+    this.#service = child
+    await once(child.stdout, 'data')
+  }
+
+  /** Ends the resident part: with SIGKILL, its socket stays behind. */
+  async stopServing(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    const child = this.#service
+    this.#service = undefined
+    if (child === undefined) return null
+    const ended = once(child, 'exit')
+    child.kill(signal)
+    const [code] = (await ended) as [number | null]
+    return code
+  }
+
   /** Executes a plugin as a runtime does, in the host's namespace. */
   async cni({ plugin = 'fairway', command, containerId, netns, ifname, args, config }: Attach): Promise<Answered> {
     const env = Object.entries({ CNI_COMMAND: command, CNI_CONTAINERID: containerId, CNI_NETNS: netns, CNI_IFNAME: ifname, CNI_ARGS: args, CNI_PATH: this.binDir })
@@ -121,6 +143,7 @@ export class TestHost {
   }
 
   [Symbol.dispose](): void {
+    this.#service?.kill('SIGKILL')
     for (const name of this.#pods.keys()) this.removePod(name)
     this.route.close()
     this.netns.close()
