@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import t from 'tap'
 import { decodeEntry, encodeEntry } from './entry.ts'
 import { Ledger } from './ledger.ts'

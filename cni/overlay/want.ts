@@ -89,7 +89,7 @@ export function readHost({ metadata, spec, status }: Node): Host {
  * The MAC of a host's VXLAN link: derived from the node's name, so that every host knows every other's without anybody writing it anywhere, and
  * so that a host that was made anew is reached at once. 40 bits: two of 1,000 hosts meet in one of two million clusters.
  */
-export function vtepMac(nodeName: string): string {
+function vtepMac(nodeName: string): string {
   return `02:${createHash('sha256').update(`fairway vtep ${nodeName}`).digest('hex').slice(0, 10).match(/../g)?.join(':') ?? ''}`
 }
 
@@ -115,7 +115,7 @@ export interface WantOptions {
 }
 
 /** The family of the tunnel: IPv4 where this host has it. */
-export function tunnelFamily({ addresses }: Host): Family {
+function tunnelFamily({ addresses }: Host): Family {
   return addresses.ipv4 === undefined ? 'ipv6' : 'ipv4'
 }
 

@@ -26,7 +26,7 @@ function takeBack(links: readonly string[], { host }: Places, cause: unknown): v
     try {
       removeLink(host, link)
     } catch (error) {
-      throw new AggregateError([cause, error], `${(cause as Error).message}; and then ${(error as Error).message}`)
+      throw new AggregateError([cause, error], `${(cause as Error).message}; and then ${(error as Error).message}`, { cause: error })
     }
   }
 }

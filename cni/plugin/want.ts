@@ -101,7 +101,7 @@ function withGateway(route: ResultRoute): ResultRoute {
   return { ...route, gw: gateways[family] }
 }
 
-export function familyOf(address: string): Family {
+function familyOf(address: string): Family {
   return address.includes(':') ? 'ipv6' : 'ipv4'
 }
 

@@ -1,7 +1,7 @@
 /** The parameters in the environment (CNI specification 1.1.0, section 2), checked at this border: nothing later sees an unchecked one. */
 import { CniError } from './error.ts'
 
-export const commands = ['ADD', 'DEL', 'CHECK', 'GC', 'STATUS', 'VERSION'] as const
+const commands = ['ADD', 'DEL', 'CHECK', 'GC', 'STATUS', 'VERSION'] as const
 export type Command = (typeof commands)[number]
 
 export type Environment = Readonly<Record<string, string | undefined>>

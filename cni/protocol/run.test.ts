@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import t from 'tap'
 import { decodeResult, encodeResult } from './result.ts'
 import type { Result } from './result.ts'
