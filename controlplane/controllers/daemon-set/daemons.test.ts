@@ -16,7 +16,7 @@ t.test('every suiting node has one daemon: new nodes get one, tainted ones lose 
   await cluster.until('two', () => available(2))
   await kubelet.addNode('node-3')
   await cluster.until('three', () => available(3))
-  t.same((await client.list(pods)).items.map(({ spec }) => spec.nodeName).sort(), ['node-1', 'node-2', 'node-3'])
+  t.same((await client.list(pods)).items.map(({ spec }) => spec.nodeName ?? '').sort(), ['node-1', 'node-2', 'node-3'])
 
   let fewest = 3
   cluster.eachState((all) => (fewest = Math.min(fewest, all.filter(({ metadata, status }) => metadata.deletionTimestamp === undefined && status?.phase === 'Running').length)))
@@ -26,7 +26,7 @@ t.test('every suiting node has one daemon: new nodes get one, tainted ones lose 
     return items.length === 3 && items.every(({ spec }) => spec.containers[0]?.image === 'busybox:2') && (await available(3))
   })
   t.equal(fewest, 2)
-  t.same((await client.list(controllerRevisions)).items.map(({ revision }) => revision).sort(), [1, 2])
+  t.same((await client.list(controllerRevisions)).items.map(({ revision }) => revision).sort((a, b) => a - b), [1, 2])
 
   await client.patch(nodes, { name: 'node-2' }, { spec: { taints: [{ key: 'k', effect: 'NoExecute' }] } }, { type: 'merge' })
   await cluster.until('two again', async () => (await available(2)) && (await client.list(pods)).items.length === 2)

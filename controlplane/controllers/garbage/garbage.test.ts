@@ -42,7 +42,7 @@ t.test('in the foreground the owner goes last', async (t) => {
 
 t.test('orphans stay and can be adopted again', async (t) => {
   const cluster = await upWithWeb(t)
-  const before = (await cluster.client.list(pods)).items.map(({ metadata }) => metadata.uid).sort()
+  const before = (await cluster.client.list(pods)).items.map(({ metadata }) => metadata.uid ?? '').sort()
   await cluster.client.delete(deployments, key, { propagationPolicy: 'Orphan' })
   await cluster.until('the deployment gone', async () => (await left(cluster))[0] === 0)
   await cluster.settle(2000)
@@ -50,7 +50,7 @@ t.test('orphans stay and can be adopted again', async (t) => {
   t.same(set?.metadata.ownerReferences ?? [], [])
   const again = await cluster.client.create(deployments, web)
   await cluster.until('adopted', async () => (await cluster.client.list(replicaSets)).items.every(({ metadata }) => metadata.ownerReferences?.[0]?.uid === again.metadata.uid))
-  t.same((await cluster.client.list(pods)).items.map(({ metadata }) => metadata.uid).sort(), before)
+  t.same((await cluster.client.list(pods)).items.map(({ metadata }) => metadata.uid ?? '').sort(), before)
 })
 
 t.test('an object lives as long as one of its owners, and one whose owner never was does not', async (t) => {
