@@ -1,0 +1,172 @@
+// exec, logs and proxies: through the API server to a kubelet that lets only the API server in.
+import { createServer } from 'node:https'
+import { createServer as createHttpServer } from 'node:http'
+import type { IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import t from 'tap'
+import type { Test } from 'tap'
+import { WebSocket, WebSocketServer } from 'ws'
+import { httpsTransport } from '../../../api/https-transport.ts'
+import { parseKubeconfig } from '../../../api/kubeconfig.ts'
+import { nodes, pods } from '../../../api/resources.ts'
+import type { Node, Pod } from '../../../api/types.ts'
+import { CertificateAuthority } from '../pki/authority.ts'
+import { openCredentials } from '../pki/credentials.ts'
+import { ask, askOver, pod, startTestServer } from '../test-support/server.ts'
+import type { TestServer } from '../test-support/server.ts'
+
+interface Kubelet {
+  readonly port: number
+  readonly requests: string[]
+}
+
+/** A kubelet that says what it is asked for, and echoes on WebSockets. */
+async function kubelet(t: Test, dataDir: string): Promise<Kubelet> {
+  const { authority } = await openCredentials({ dataDir, serverNames: [], now: () => Date.now() })
+  const { certificate, key } = await authority.issue({ subject: { commonName: 'system:node:n1', organizations: ['system:nodes'] }, usages: ['server'], names: ['127.0.0.1'], validMs: 3_600_000 })
+  const requests: string[] = []
+  const who = (request: IncomingMessage): string => (request.socket as TLSSocket).getPeerCertificate().subject.CN as string
+  const server = createServer({ cert: certificate, key, ca: authority.certificate, requestCert: true, rejectUnauthorized: true }, (request, response) => {
+    requests.push(`${who(request)} ${request.method ?? ''} ${request.url ?? ''}`)
+    if (request.url?.startsWith('/containerLogs') !== true) return void response.writeHead(404).end('no such path\n')
+    response.writeHead(200, { 'content-type': 'text/plain' })
+    response.write('one\n')
+    if (request.url.includes('follow=true')) setTimeout(() => response.write('two\n'), 5)
+    else response.end('two\n')
+  })
+  const sockets = new WebSocketServer({ noServer: true, handleProtocols: (protocols) => [...protocols][0] ?? false })
+  server.on('upgrade', (request, socket, head) => {
+    requests.push(`${who(request)} upgrade ${request.url ?? ''} ${request.headers.authorization ?? 'no authorization'}`)
+    if (request.url?.includes('/refused') === true) return void socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 7\r\n\r\nrefused')
+    sockets.handleUpgrade(request, socket, head, (socket) => socket.on('message', (data) => socket.send(data)))
+  })
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return { port: (server.address() as AddressInfo).port, requests }
+}
+
+async function cluster(t: Test): Promise<TestServer & Kubelet> {
+  const dataDir = t.testdir()
+  const test = await startTestServer(t, { dataDir })
+  const { port, requests } = await kubelet(t, dataDir)
+  const status = { addresses: [{ type: 'InternalIP', address: '127.0.0.1' }], daemonEndpoints: { kubeletEndpoint: { Port: port } } } as Node['status']
+  await test.client.create(nodes, { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n1' }, spec: {}, ...(status === undefined ? {} : { status }) })
+  for (const name of ['web', 'two', 'refused']) {
+    const containers = name === 'two' ? [{ name: 'a', image: 'x' }, { name: 'b', image: 'x' }] : [{ name: 'main', image: 'x' }]
+    await test.client.create(pods, { ...pod(name, { nodeName: 'n1', containers }), metadata: { name, namespace: 'default' } } as unknown as Pod)
+  }
+  await test.client.create(pods, { ...pod('waiting'), metadata: { name: 'waiting', namespace: 'default' } } as unknown as Pod)
+  return { ...test, port, requests }
+}
+
+function openSocket(t: Test, { server }: TestServer, path: string): Promise<{ socket: WebSocket; next: () => Promise<string> }> {
+  const { ca, clientCert, clientKey } = parseKubeconfig(server.adminKubeconfig(), { directory: '/' })
+  const socket = new WebSocket(server.url.replace('https', 'wss') + path, ['v5.channel.k8s.io', 'v4.channel.k8s.io'], { ca: ca!, cert: clientCert!, key: clientKey! })
+  t.teardown(() => socket.terminate())
+  const received: string[] = []
+  let wake = (): void => undefined
+  socket.on('message', (data: Buffer) => {
+    received.push(data.toString())
+    wake()
+  })
+  const next = async (): Promise<string> => {
+    while (received.length === 0) await new Promise<void>((resolve) => (wake = resolve))
+    return received.shift()!
+  }
+  return new Promise((resolve, reject) => {
+    socket.on('open', () => resolve({ socket, next }))
+    socket.on('unexpected-response', (_request, response) => {
+      let body = ''
+      response.on('data', (chunk: Buffer) => (body += chunk.toString())).on('end', () => reject(new Error(`${response.statusCode ?? 0} ${body}`)))
+    })
+    socket.on('error', reject)
+  })
+}
+
+t.test('exec is led to the kubelet of the pod, as the API server', async (t) => {
+  const test = await cluster(t)
+  const { socket, next } = await openSocket(t, test, '/api/v1/namespaces/default/pods/web/exec?command=sh&command=-c&command=echo+hi&stdin=true&stdout=true&tty=false')
+  t.equal(socket.protocol, 'v5.channel.k8s.io')
+  socket.send(Buffer.from('\0hello'))
+  t.equal(await next(), '\0hello')
+  t.same(test.requests, ['kube-apiserver-kubelet-client upgrade /exec/default/web/main?command=sh&command=-c&command=echo+hi&input=1&output=1 no authorization'])
+})
+
+t.test('port-forward and attach go the same way, and a big message arrives whole', async (t) => {
+  const test = await cluster(t)
+  const forward = await openSocket(t, test, '/api/v1/namespaces/default/pods/web/portforward?ports=80')
+  const big = 'x'.repeat(300_000)
+  forward.socket.send(big)
+  t.equal(await forward.next(), big)
+  await openSocket(t, test, '/api/v1/namespaces/default/pods/two/attach?container=b&stdout=true')
+  t.match(test.requests, [/\/portForward\/default\/web\?ports=80 /, /\/attach\/default\/two\/b\?output=1 /])
+})
+
+t.test('what cannot be connected is refused with a Status, and what the kubelet refuses is passed on', async (t) => {
+  const test = await cluster(t)
+  const cases: [path: string, refusal: RegExp][] = [
+    ['/api/v1/namespaces/default/pods/none/exec?command=x', /404 .*pods \\"none\\" not found/],
+    ['/api/v1/namespaces/default/pods/waiting/exec?command=x', /400 .*does not have a host assigned/],
+    ['/api/v1/namespaces/default/pods/two/exec?command=x', /400 .*a container name must be specified for pod two, choose one of: \[a b\]/],
+    ['/api/v1/namespaces/default/pods/web/exec?command=x&container=nope', /400 .*container nope is not valid for pod web/],
+    ['/api/v1/namespaces/default/pods/web/log', /400/],
+    ['/api/v1/namespaces/default/pods/refused/exec?command=x', /403 refused/],
+  ]
+  for (const [path, message] of cases) await t.rejects(openSocket(t, test, path), { message }, path)
+  const stranger = new WebSocket(`${test.server.url.replace('https', 'wss')}/api/v1/namespaces/default/pods/web/exec`, { ca: test.server.caCertificate })
+  const status = await new Promise((resolve) => stranger.on('unexpected-response', (_request, response) => resolve(response.statusCode)).on('error', () => undefined))
+  t.equal(status, 401)
+})
+
+t.test('logs come as they are written, and stop when the client goes', async (t) => {
+  const test = await cluster(t)
+  const read = await askOver(t, test.server.adminKubeconfig(), 'GET', '/api/v1/namespaces/default/pods/web/log?tailLines=5&timestamps=true&pretty=true')
+  t.match(read, { status: 200, text: 'one\ntwo\n' })
+  t.match(test.requests.at(-1), /\/containerLogs\/default\/web\/main\?timestamps=true&tailLines=5$/)
+  const transport = httpsTransport(parseKubeconfig(test.server.adminKubeconfig(), { directory: '/' }))
+  t.teardown(() => transport.close())
+  const { body } = await transport({ method: 'GET', path: '/api/v1/namespaces/default/pods/web/log?follow=true' })
+  let seen = ''
+  for await (const piece of body) {
+    seen += Buffer.from(piece).toString()
+    if (seen === 'one\ntwo\n') break
+  }
+  t.equal(seen, 'one\ntwo\n')
+  t.match(await ask(test.server, 'GET', '/api/v1/namespaces/default/pods/waiting/log'), { status: 200, text: '' })
+})
+
+t.test('a kubelet that is away, or is another, is a sentence', async (t) => {
+  const test = await cluster(t)
+  const impostor = await CertificateAuthority.create('other', () => Date.now())
+  const { certificate, key } = await impostor.issue({ subject: { commonName: 'x' }, usages: ['server'], names: ['127.0.0.1'], validMs: 60_000 })
+  const server = createServer({ cert: certificate, key }, (_request, response) => void response.end('stolen'))
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => void server.close())
+  const pointTo = (port: number): Promise<Node> => test.client.patch(nodes, { name: 'n1', subresource: 'status' }, { status: { daemonEndpoints: { kubeletEndpoint: { Port: port } } } }, { type: 'merge' })
+  await pointTo((server.address() as AddressInfo).port)
+  t.match(await ask(test.server, 'GET', '/api/v1/namespaces/default/pods/web/log'), { status: 500, body: { message: /Cannot reach the kubelet at 127.0.0.1:\d+: .*(certificate|signature)/ } })
+  await pointTo(1)
+  t.match(await ask(test.server, 'GET', '/api/v1/namespaces/default/pods/web/log'), { status: 500, body: { message: /ECONNREFUSED/ } })
+})
+
+t.test('the proxy of a pod passes method, path, body and answer', async (t) => {
+  const test = await cluster(t)
+  const backend = createHttpServer((request, response) => {
+    let body = ''
+    request.on('data', (chunk: Buffer) => (body += chunk.toString())).on('end', () => response.writeHead(418, { 'x-mine': 'yes' }).end(`${request.method ?? ''} ${request.url ?? ''} ${body} ${request.headers['authorization'] ?? 'anonymous'}`))
+  })
+  await new Promise<void>((resolve) => void backend.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => {
+    backend.closeAllConnections()
+    backend.close()
+  })
+  const { port } = backend.address() as AddressInfo
+  await test.client.patch(pods, { namespace: 'default', name: 'web', subresource: 'status' }, { status: { podIP: '127.0.0.1', podIPs: [{ ip: '127.0.0.1' }] } }, { type: 'merge' })
+  const answer = await ask(test.server, 'POST', `/api/v1/namespaces/default/pods/web:${port}/proxy/a/b%20c?d=e`, 'hello', { authorization: 'Bearer secret' })
+  t.match(answer, { status: 418, text: 'POST /a/b%20c?d=e hello anonymous', headers: { 'x-mine': 'yes' } })
+  t.match(await ask(test.server, 'GET', '/api/v1/namespaces/default/services/kubernetes:https/proxy/'), { status: 503 })
+})
