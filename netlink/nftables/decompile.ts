@@ -205,7 +205,7 @@ class RuleReader {
     const of = this.#expressionAt(word)
     if (operation !== 0 || word !== wordOf(dreg)) throw new Foreign()
     const { bits, bytes, byteOrder } = layoutOf(typeOf(of))
-    if (and.length !== bytes) throw new Foreign()
+    if (and.length !== bytes || toggled.length !== bytes) throw new Foreign()
     if (bytes === 4 && byteOrder === 1) {
       this.#words.set(word, { expression: { kind: 'bitwise', of, mask: and.readUInt32LE(), xor: toggled.readUInt32LE() } })
     } else if (toggled.every((byte) => byte === 0) && (bits === true || prefixLengthOf(and) !== undefined)) {

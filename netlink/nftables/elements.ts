@@ -217,6 +217,7 @@ export function readElements(listed: readonly ElementAttributes[], set: SetSpec)
 }
 
 function readSpans(first: Buffer, last: Buffer, types: readonly FieldType[]): Value[] {
+  if (first.length < keyBytes(types) || last.length < keyBytes(types)) throw new LayoutError(`Cannot read range of ${types.join(' . ')}: not ${keyBytes(types)} bytes`)
   let offset = 0
   return types.map((type) => {
     const end = offset + layoutOf(type).bytes
@@ -235,6 +236,7 @@ function readIntervals(listed: readonly ElementAttributes[], set: SetSpec): Elem
     .sort((a, b) => a.at.compare(b.at) || Number(b.end) - Number(a.end))
   return sorted.flatMap(({ at, end, attributes }, index) => {
     if (end || type === undefined) return []
+    if (at.length !== keyBytes(set.key)) throw new LayoutError(`Cannot read ${type}: ${at.length} bytes`)
     const next = sorted[index + 1]
     const last = next === undefined ? Buffer.alloc(at.length, 0xff) : predecessor(next.at)
     return [{ key: [formatSpan(type, { first: at, last })], ...readRest(attributes, set) }]

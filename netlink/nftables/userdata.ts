@@ -31,8 +31,8 @@ function encodeComment(type: number, comment: string): Buffer {
   return attribute(type, text)
 }
 
-function readComment(type: number, userdata: Buffer | undefined): string | undefined {
-  for (let offset = 0; userdata !== undefined && offset + 2 <= userdata.length; offset += 2 + (userdata[offset + 1] ?? 0)) {
+function readComment(type: number, userdata: Buffer = Buffer.alloc(0)): string | undefined {
+  for (let offset = 0; offset + 2 <= userdata.length; offset += 2 + (userdata[offset + 1] ?? 0)) {
     if (userdata[offset] !== type) continue
     return userdata.toString('utf8', offset + 2, offset + 2 + (userdata[offset + 1] ?? 0)).replace(/\0.*$/s, '')
   }
