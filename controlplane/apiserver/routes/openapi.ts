@@ -4,12 +4,16 @@ import { createHash } from 'node:crypto'
 import type { HttpRequest, Reply } from '../http.ts'
 import { apiVersionOf } from '../object.ts'
 import type { Registry } from '../registry.ts'
-import { openApiV2, openApiV3 } from '../schema/index.ts'
+import { encodeOpenApiV2, openApiV2, openApiV3 } from '../schema/index.ts'
 
 interface Document {
+  readonly type: string
   readonly bytes: Buffer
   readonly hash: string
 }
+
+const json = 'application/json'
+const protobuf = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf'
 
 export class OpenApi {
   readonly #registry: Registry
@@ -21,12 +25,20 @@ export class OpenApi {
 
   /** Answers paths below /openapi; undefined for others. */
   answer({ path, headers, query }: HttpRequest): Reply | undefined {
-    if (path === '/openapi/v2') return reply(this.#document('v2', () => openApiV2(this.#registry.all)), headers['if-none-match'], false)
+    if (path === '/openapi/v2') return this.#swagger(headers)
     if (path === '/openapi/v3') return reply(this.#index(), headers['if-none-match'], false)
     const [, root] = /^\/openapi\/v3\/(.+?)\/?$/.exec(path) ?? []
     const place = root === undefined ? undefined : this.#roots().get(root)
     if (root === undefined || place === undefined) return undefined
     return reply(this.#groupVersion(root, place), headers['if-none-match'], query.get('hash') !== null)
+  }
+
+  /** Version 2, also in the encoding that kubectl insists on. */
+  #swagger(headers: HttpRequest['headers']): Reply {
+    const make = (): Record<string, unknown> => openApiV2(this.#registry.all)
+    const isProtobuf = headers.accept?.includes('proto-openapi.spec.v2') === true
+    const document = isProtobuf ? this.#encoded('v2 protobuf', protobuf, () => encodeOpenApiV2(make())) : this.#document('v2', make)
+    return reply(document, headers['if-none-match'], false)
   }
 
   /** Where each group and version is described: `api/v1`, `apis/apps/v1`. */
@@ -51,17 +63,21 @@ export class OpenApi {
   }
 
   #document(name: string, make: () => Record<string, unknown>): Document {
+    return this.#encoded(name, json, () => Buffer.from(JSON.stringify(make())))
+  }
+
+  #encoded(name: string, type: string, encode: () => Buffer): Document {
     const known = this.#documents.get(name)
     if (known !== undefined) return known
-    const bytes = Buffer.from(JSON.stringify(make()))
-    const document = { bytes, hash: createHash('sha256').update(bytes).digest('hex').toUpperCase() }
+    const bytes = encode()
+    const document = { type, bytes, hash: createHash('sha256').update(bytes).digest('hex').toUpperCase() }
     this.#documents.set(name, document)
     return document
   }
 }
 
-function reply({ bytes, hash }: Document, seen: string | undefined, isNamedByHash: boolean): Reply {
+function reply({ type, bytes, hash }: Document, seen: string | undefined, isNamedByHash: boolean): Reply {
   const etag = `"${hash}"`
-  const headers = { etag, 'content-type': 'application/json', vary: 'Accept', 'cache-control': isNamedByHash ? 'public, max-age=31536000, immutable' : 'no-cache, private' }
+  const headers = { etag, 'content-type': type, vary: 'Accept', 'cache-control': isNamedByHash ? 'public, max-age=31536000, immutable' : 'no-cache, private' }
   return seen === etag ? { status: 304, headers, body: [] } : { status: 200, headers, body: [bytes] }
 }
