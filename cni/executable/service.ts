@@ -49,6 +49,8 @@ class CniService implements Component {
   readonly #log: Logger
   readonly #plugins = new Plugins()
   readonly #server: Server
+  /** Callers that have not said all yet. */
+  readonly #reading = new Set<Socket>()
   readonly #settle: PromiseWithResolvers<void> = Promise.withResolvers<void>()
 
   constructor(log: Logger) {
@@ -77,12 +79,15 @@ class CniService implements Component {
   /** Ends when what runs has been answered. */
   stop(): Promise<void> {
     this.#server.close(() => this.#settle.resolve())
+    for (const socket of this.#reading) socket.destroy()
     return this.done
   }
 
   #serve(socket: Socket): void {
     const chunks: Buffer[] = []
     let size = 0
+    this.#reading.add(socket)
+    socket.on('close', () => this.#reading.delete(socket))
     socket.setTimeout(requestTimeoutMs, () => socket.destroy())
     socket.on('error', (error) => this.#log.debug('a caller is gone', { error }))
     socket.on('data', (chunk: Buffer) => {
@@ -92,6 +97,7 @@ class CniService implements Component {
     })
     socket.on('end', () => {
       if (size > requestBytesMax) return
+      this.#reading.delete(socket)
       socket.setTimeout(0)
       void this.#answer(Buffer.concat(chunks)).then((answer) => {
         if (answer === undefined) socket.destroy()

@@ -177,6 +177,8 @@ t.test('pods leave the cluster with the address of their host, and each other wi
   }
   t.match(await seenBy(two.pod('b'), addressOf(b)), addressOf(a), 'another pod sees the pod')
   t.match(await seenBy(two.netns, '10.90.0.2'), '10.90.0.1', 'another host sees the host')
+  t.match(await seenBy(one.netns, '10.96.0.10'), addressOf(a), 'cluster DNS of the own host sees the pod')
+  t.notMatch((await one.run(undefined, 'conntrack', '-L')).stdout, '10.96.0.10', 'and is not tracked')
   const rules = (await one.run(undefined, 'nft', 'list', 'table', 'ip', hostTableName)).stdout
   t.match(rules, 'ip saddr 10.244.1.0/24 ip daddr != @pods masquerade')
   t.match(rules, /elements = \{ 10\.244\.1\.0\/24,\s+10\.244\.2\.0\/24 \}/)

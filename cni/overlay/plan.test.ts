@@ -1,0 +1,127 @@
+import t from 'tap'
+import type { Node } from '../../api/types.ts'
+import { FakeNetwork } from '../../netlink/test-support/fake-network.ts'
+import { RouteSocket } from '../../netlink/route/index.ts'
+import { applyOverlay } from './apply.ts'
+import type { OverlayHave } from './have.ts'
+import { planHostTable, wantHostTables } from './host-table.ts'
+import { planOverlay } from './plan.ts'
+import type { Operation } from './plan.ts'
+import { overlayRouteProtocol, readHost, vxlanLinkName, wantOverlay } from './want.ts'
+import type { Backend, OverlayWant } from './want.ts'
+
+function node(n: number, podCIDRs = [`10.244.${n}.0/24`], address = `10.90.0.${n}`): Node {
+  return { metadata: { name: `node-${n}` }, spec: { podCIDRs }, status: { addresses: [{ type: 'InternalIP', address }] } }
+}
+
+interface Place {
+  readonly route: RouteSocket
+  readonly underlay: number
+}
+
+/** A host of the fake kernel with an underlay link. */
+function makeHost(): Place {
+  const network = new FakeNetwork()
+  const route = RouteSocket.over(network.namespace())
+  route.links.set('lo', { up: true })
+  route.links.add({ kind: 'dummy', name: 'eth0', up: true })
+  const underlay = route.links.get('eth0')?.index ?? 0
+  route.addresses.add({ link: underlay, address: '10.90.0.1', prefixLength: 24 })
+  return { route, underlay }
+}
+
+function want({ underlay }: Place, peers: readonly Node[], backend: Backend = 'vxlan', mtu = 1500): OverlayWant {
+  return wantOverlay({ backend, own: readHost(node(1)), peers: peers.map(readHost), underlays: { ipv4: { link: underlay, mtu } }, clusterDns: ['10.96.0.10'] })
+}
+
+function have({ route }: Place): OverlayHave {
+  const vxlan = route.links.get(vxlanLinkName)
+  const on = { link: vxlan?.index ?? 4711 }
+  return {
+    vxlan, addresses: route.addresses.list(on), neighbours: route.neighbours.list(on), forwarding: route.fdb.list(on),
+    routes: route.routes.list({ protocol: overlayRouteProtocol, table: 254 }),
+    loopback: { link: 1, up: true, addresses: route.addresses.list({ link: 1 }) }, forwardingOn: { ipv4: true, ipv6: true },
+  }
+}
+
+const kinds = (plan: readonly Operation[]): string[] => plan.map(({ kind }) => kind)
+
+t.test('what was applied is what is wanted', async (t) => {
+  const host = makeHost()
+  const peers = [node(2), node(3)]
+  const plan = planOverlay(want(host, peers), have(host))
+  t.strictSame(kinds(plan), ['addAddress', 'addVxlan', 'addAddress', 'setNeighbour', 'setNeighbour', 'setForwardingEntry', 'setForwardingEntry', 'setRoute', 'setRoute', 'setRoute'])
+  t.strictSame(applyOverlay(plan, host.route, undefined), [])
+  t.strictSame(planOverlay(want(host, peers), have(host)), [], 'nothing is left to do')
+})
+
+const changes: readonly { title: string; peers?: Node[]; backend?: Backend; mtu?: number; kinds: string[] }[] = [
+  { title: 'a peer more: an entry of each kind', peers: [node(2), node(3), node(4)], kinds: ['setNeighbour', 'setForwardingEntry', 'setRoute'] },
+  { title: 'a peer less: its entries go', peers: [node(2)], kinds: ['deleteNeighbour', 'deleteForwardingEntry', 'deleteRoute'] },
+  { title: 'a peer with another address: its forwarding entry only', peers: [node(2), node(3, undefined, '10.90.0.33')], kinds: ['deleteForwardingEntry', 'setForwardingEntry'] },
+  { title: 'a peer with other pods', peers: [node(2), node(3, ['10.244.9.0/24'])], kinds: ['deleteNeighbour', 'setNeighbour', 'deleteRoute', 'setRoute'] },
+  { title: 'a peer without pods or addresses yet', peers: [node(2), node(3), { metadata: { name: 'node-4' }, spec: {} }], kinds: [] },
+  { title: 'another MTU below', mtu: 9000, kinds: ['setVxlan'] },
+  { title: 'the other backend: no link, other next hops', backend: 'host-gw', kinds: ['deleteVxlan', 'setRoute', 'setRoute'] },
+]
+
+for (const { title, peers = [node(2), node(3)], backend, mtu, kinds: expected } of changes) {
+  t.test(title, async (t) => {
+    const host = makeHost()
+    applyOverlay(planOverlay(want(host, [node(2), node(3)]), have(host)), host.route, undefined)
+    const next = want(host, peers, backend, mtu)
+    const plan = planOverlay(next, have(host))
+    // routes of a link that goes with it need no deletion, but may be deleted
+    t.strictSame(kinds(plan).filter((kind) => !(backend === 'host-gw' && kind === 'deleteRoute')), expected)
+    t.strictSame(applyOverlay(plan, host.route, undefined), [])
+    t.strictSame(planOverlay(next, have(host)), [])
+  })
+}
+
+t.test('an underlay that is another makes another link', async (t) => {
+  const host = makeHost()
+  applyOverlay(planOverlay(want(host, [node(2)]), have(host)), host.route, undefined)
+  host.route.links.add({ kind: 'dummy', name: 'eth1', up: true })
+  const moved = want({ ...host, underlay: host.route.links.get('eth1')?.index ?? 0 }, [node(2)])
+  const plan = planOverlay(moved, have(host))
+  t.strictSame(kinds(plan).slice(0, 2), ['deleteVxlan', 'addVxlan'])
+  t.strictSame(applyOverlay(plan, host.route, undefined), [])
+  t.strictSame(planOverlay(moved, have(host)), [])
+})
+
+t.test('the address of cluster DNS is never a source', async (t) => {
+  const host = makeHost()
+  host.route.addresses.add({ link: 1, address: '10.96.0.10', prefixLength: 32, scope: 0 })
+  t.match(planOverlay(want(host, []), have(host)), [{ kind: 'deleteAddress', address: '10.96.0.10' }, { kind: 'addAddress', address: '10.96.0.10', scope: 254 }])
+})
+
+t.test('a peer that cannot be reached keeps no other from being reached', async (t) => {
+  const host = makeHost()
+  const noAddress: Node = { ...node(3), status: { addresses: [{ type: 'InternalIP', address: 'fd00::3' }] } }
+  const wanted = want(host, [node(2), noAddress], 'host-gw')
+  t.strictSame(wanted.problems, ['node node-3 has no address of the family of its pods 10.244.3.0/24'])
+  t.match(wanted.routes, [{ destination: '10.244.1.0/24', type: 'unreachable' }, { destination: '10.244.2.0/24', gateway: '10.90.0.2' }])
+  const failures = applyOverlay([{ kind: 'setRoute', route: { destination: '10.9.0.0/24', link: 4711, type: 'unicast' } }, ...planOverlay(wanted, have(host))], host.route, undefined)
+  t.match(failures, [{ ofPeer: true, error: { message: /Cannot set route 10\.9\.0\.0\/24/ } }])
+  t.ok(host.route.routes.list({ protocol: overlayRouteProtocol }).some(({ destination }) => destination === '10.244.2.0/24'))
+})
+
+t.test('what a Node says is not trusted', async (t) => {
+  t.match(readHost({ metadata: { name: 'x' }, spec: { podCIDRs: ['10.244.1.0/24', 'nonsense', '10.0.0.0/99'] }, status: { addresses: [{ type: 'InternalIP', address: 'x' }, { type: 'InternalIP', address: 'FD00::0:1' }] } }), {
+    podCIDRs: ['10.244.1.0/24'], addresses: { ipv6: 'fd00::1' },
+  })
+})
+
+t.test('the host table: made whole, then by element', async (t) => {
+  const options = { own: readHost(node(1)), peers: [readHost(node(2))], clusterDns: ['10.96.0.10'] }
+  const table = wantHostTables(options).get('ipv4')
+  t.equal(wantHostTables(options).get('ipv6'), undefined)
+  t.strictSame(planHostTable('ipv4', table, undefined).map(({ kind }) => kind), ['deleteTable', 'addTable', 'addSet', 'addElements', 'addChain', 'addRule', 'addChain', 'addRule', 'addRule', 'addChain', 'addRule', 'addRule'])
+  const chains = new Map(table?.chains.map(({ chain, rules }, handle) => [chain.name, { ...chain, handle, rules: rules.map((rule) => ({ ...rule, handle: 1 })) }]))
+  const present = { table: table!.table, generation: 1, chains, sets: new Map([['pods', { ...table!.pods, handle: 9, elements: table!.elements }]]) }
+  t.strictSame(planHostTable('ipv4', table, present), [])
+  const later = wantHostTables({ ...options, peers: [readHost(node(3))] }).get('ipv4')
+  t.match(planHostTable('ipv4', later, present), [{ kind: 'deleteElements', elements: [{ key: ['10.244.2.0/24'] }] }, { kind: 'addElements', elements: [{ key: ['10.244.3.0/24'] }] }])
+  t.match(planHostTable('ipv4', table, { ...present, chains: new Map() })[0], { kind: 'deleteTable', ifExists: true })
+  t.match(planHostTable('ipv6', undefined, present), [{ kind: 'deleteTable' }])
+})
