@@ -15,6 +15,10 @@ export function clusterRows(): ResourceDescriptor[] {
   const networking = rowsOf('networking.k8s.io', 'v1')
   return [
     ...reviewRows(),
+    // There are none yet. kubectl asks for them before it says that it does not know a kind.
+    rowsOf('apiextensions.k8s.io', 'v1').cluster('CustomResourceDefinition', 'customresourcedefinitions', createdAt, {
+      shortNames: ['crd', 'crds'], categories: ['api-extensions'], verbs: ['get', 'list', 'watch'],
+    }),
     rowsOf('certificates.k8s.io', 'v1').cluster('CertificateSigningRequest', 'certificatesigningrequests', certificateSigningRequestColumns, {
       shortNames: ['csr'],
       subresources: ['approval', 'status'],

