@@ -21,7 +21,7 @@ export function service(name: string, { labels, created, ...spec }: Given = {}):
 /** `10.244.0.5` on node-1, `10.244.1.5` on node-2 and so on by its third number; a `!` before it: not ready; `~`: terminating but serving. */
 export function endpoint(text: string): Endpoint {
   const address = text.replace(/^[!~]/, '')
-  const node = /^10\.244\.(\d+)\./.exec(address)?.[1] ?? /^fd00:10:244:(\d+)::/.exec(address)?.[1]
+  const [, node] = /^10\.244\.(\d+)\./.exec(address) ?? /^fd00:10:244:(\d+)::/.exec(address.replace(/^fd00:10:244::/, 'fd00:10:244:0::')) ?? []
   const conditions = text.startsWith('!') ? { ready: false, serving: false } : text.startsWith('~') ? { ready: false, serving: true, terminating: true } : { ready: true, serving: true, terminating: false }
   return { addresses: [address], conditions, ...(node === undefined ? {} : { nodeName: `node-${Number(node) + 1}` }) }
 }
