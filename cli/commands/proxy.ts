@@ -1,7 +1,7 @@
 import { systemClock } from '../../api/clock.ts'
 import { createLogger } from '../../api/log.ts'
 import type { LogLevel } from '../../api/log.ts'
-import { cleanupProxy, explain, startProxy } from '../../proxy/index.ts'
+import { cleanupProxy, explainService, startProxy } from '../../proxy/index.ts'
 import { clientFrom, runUntilSignal } from '../component.ts'
 import { print } from '../terminal.ts'
 
@@ -30,6 +30,6 @@ export function runCleanup(): void {
 /** `fairway proxy explain` */
 export async function runExplain(service: string, { kubeconfig, nodeName }: { readonly kubeconfig?: string; readonly nodeName: string }): Promise<void> {
   if (kubeconfig === undefined) throw new Error('Cannot explain a service: --kubeconfig FILE is needed')
-  print(await explain({ client: clientFrom(kubeconfig), nodeName, service, clock: systemClock, random: Math.random }))
+  print((await explainService({ client: clientFrom(kubeconfig), nodeName, service })).trimEnd())
   process.exit(0)
 }

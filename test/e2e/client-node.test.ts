@@ -38,12 +38,16 @@ t.test('an informer holds what exists, and goes on after the control plane was k
   informer.on('add', (object) => void names.add(object.metadata?.name ?? ''))
   informer.on('delete', (object) => void names.delete(object.metadata?.name ?? ''))
   let restarts = 0
+  let isOver = false
   informer.on('error', () => {
     restarts += 1
-    setTimeout(() => void informer.start(), 200)
+    if (!isOver) setTimeout(() => void informer.start(), 200)
   })
   await informer.start()
-  t.teardown(() => informer.stop())
+  t.teardown(() => {
+    isOver = true
+    return informer.stop()
+  })
   await core.createNamespacedConfigMap({ namespace: 'default', body: { metadata: { name: 'before' } } })
   await eventually('the object from before', () => names.has('before'))
   const killed = await cluster.fairway(['node', 'exec', '--name', cluster.name, 'control-plane', '--', 'sh', '-c', 'kill -9 $(cat /run/fairway/server.pid)'])

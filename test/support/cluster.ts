@@ -14,6 +14,11 @@ export interface Ran {
   readonly stderr: string
 }
 
+/** The environment without what the test runner put there for programs that it would measure. */
+function ownEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => name !== 'NODE_OPTIONS' && !name.startsWith('_TAPJS')))
+}
+
 /** Runs a program to its end; kills it after `timeoutMs` (default two minutes). Never throws for an exit status. */
 export function run(
   command: string,
@@ -22,7 +27,7 @@ export function run(
 ): Promise<Ran> {
   const child = spawn(command, args, {
     cwd: options.cwd ?? root,
-    env: { ...process.env, FAIRWAY_SKIP_SETUP: '1', ...options.env },
+    env: { ...ownEnvironment(), FAIRWAY_SKIP_SETUP: '1', ...options.env },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
   child.stdin.on('error', () => undefined) // a program that never reads its input is no failure of ours
