@@ -27,6 +27,9 @@ interface FakeSet {
   readonly elements: Map<string, Element>
 }
 
+/** NFT_JUMP_STACK_SIZE: loops are noticed by it too. */
+const JUMP_STACK_SIZE = 16
+
 /** What undoes the changes of a transaction, last first. */
 export type Undo = (() => void)[]
 
@@ -99,18 +102,18 @@ export class FakeTable {
     }
   }
 
-  /** What the kernel checks when all is in place: no loops, and statements where they may stand. */
+  /** What the kernel checks when all is in place: no chain too deep, and statements where they may stand. */
   validate(operation: Operation): void {
-    for (const { spec } of this.chains.values()) if (spec.base !== undefined) this.#walk(operation, spec.name, spec.base, [])
+    for (const { spec } of this.chains.values()) if (spec.base !== undefined) this.#walk(operation, spec.name, spec.base, 0)
   }
 
-  #walk(operation: Operation, name: string, base: BaseChain, path: readonly string[]): void {
-    if (path.includes(name)) refuse(operation, 'ELOOP')
+  #walk(operation: Operation, name: string, base: BaseChain, depth: number): void {
+    if (depth >= JUMP_STACK_SIZE) refuse(operation, 'EMLINK')
     for (const { statements } of this.chains.get(name)?.rules ?? []) {
       for (const statement of statements) {
         const hooks = hooksOf(statement)
         if (hooks !== undefined && (!hooks.includes(base.hook) || (translating.has(statement.kind) && base.type !== 'nat'))) refuse(operation, 'EOPNOTSUPP')
-        for (const next of this.#targets(statement)) this.#walk(operation, next, base, [...path, name])
+        for (const next of this.#targets(statement)) this.#walk(operation, next, base, depth + 1)
       }
     }
   }

@@ -319,6 +319,16 @@ const rules: readonly NftablesCase[] = [
     ],
   },
   {
+    title: 'chains may not lead back to themselves, neither by rules nor by elements',
+    run(nftables) {
+      begin(nftables, addChain('n9'), addRule('prerouting', [vmap(frontend, 'service')]), addRule('n9', [goTo('n10')]))
+      const ways: Operation[] = [addRule('n10', [jump('n9')]), addRule('n10', [vmap(frontend, 'service')])]
+      const toNine = addElements(service, { key: ['10.96.0.1', 'tcp', 443], data: { verdict: 'goto', chain: 'n9' } })
+      return [...ways.map((way) => outcome(() => nftables.apply([toNine, way])).replace(/.*: /, '')), outcome(() => nftables.apply([toNine])), nftables.list(table)?.chains.get('n10')?.rules.length]
+    },
+    expected: ['EMLINK', 'EMLINK', 'done', 0],
+  },
+  {
     title: 'a set stays while a rule looks into it',
     run(nftables) {
       begin(nftables, addRule('prerouting', [dnat('ip', map([...frontend, random(2)], endpoint))]))
