@@ -1,5 +1,5 @@
 /** Groups apps and batch, as far as Fairway's parts read or write them. */
-import type { PodTemplateSpec } from './core.ts'
+import type { ObjectReference, PodTemplateSpec } from './core.ts'
 import type { Condition, IntOrString, KubeObject, LabelSelector } from './meta.ts'
 
 export interface DeploymentSpec {
@@ -134,6 +134,8 @@ export interface Job extends KubeObject {
     failed?: number
     ready?: number
     terminating?: number
+    /** Of an indexed job: `0-2,5`. */
+    completedIndexes?: string
     uncountedTerminatedPods?: { succeeded?: string[]; failed?: string[] }
   }
 }
@@ -149,5 +151,5 @@ export interface CronJob extends KubeObject {
     successfulJobsHistoryLimit?: number
     failedJobsHistoryLimit?: number
   }
-  status?: { active?: unknown[]; lastScheduleTime?: string; lastSuccessfulTime?: string }
+  status?: { active?: ObjectReference[]; lastScheduleTime?: string; lastSuccessfulTime?: string }
 }
