@@ -34,7 +34,8 @@ export function statusPatch(have: PodStatus, want: PodStatus): Record<string, un
       const changed = conditionsPatch(have.conditions ?? [], want.conditions ?? [])
       if (changed.length > 0) patch[field] = changed
     } else if (!isDeepStrictEqual(have[field], want[field])) {
-      patch[field] = field === 'hostIPs' || field === 'podIPs' ? addressesPatch(have[field] ?? [], want[field] ?? []) : (want[field] ?? null)
+      const value = want[field]
+      patch[field] = value === undefined ? null : field === 'hostIPs' || field === 'podIPs' ? addressesPatch(have[field] ?? [], value as Addresses) : value
     }
   }
   return Object.keys(patch).length === 0 ? undefined : patch
