@@ -37,11 +37,13 @@ export interface Reply {
   readonly headers: Readonly<Record<string, string>>
   /** The body in pieces, or what writes it as it comes. */
   readonly body: readonly Uint8Array[] | ((sink: Sink) => void)
+  /** The client's request is led there, whose answer takes the place of this one. */
+  readonly forward?: Upstream
 }
 
 export type Handler = (request: HttpRequest) => Promise<Reply>
 
-/** Where a connection that the client wants upgraded (exec, attach, port-forward) is led to. */
+/** Where a request (proxy) or a connection (exec, attach, port-forward) of a client is led to. */
 export interface Upstream {
   readonly host: string
   readonly port: number

@@ -49,7 +49,7 @@ export class KubeletAccess {
 }
 
 /** An answer from elsewhere as ours, piece by piece, no faster than the client takes it. */
-export function relay(response: IncomingMessage): Reply {
+function relay(response: IncomingMessage): Reply {
   const headers = Object.fromEntries(Object.entries(response.headers).flatMap(([name, value]) => (value === undefined || connectionHeaders.has(name) ? [] : [[name, String(value)]])))
   return {
     status: response.statusCode ?? 502,

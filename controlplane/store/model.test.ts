@@ -29,7 +29,7 @@ type Operation =
 const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ kind: fc.constantFrom('create', 'update', 'delete'), key: fc.constantFrom('/a/1', '/a/2', '/a/20', '/b/1', '/b'), value: fc.string(), stale: fc.boolean() }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('compact', 'read', 'watch', 'reopen'), back: fc.nat(12), limit: fc.integer({ min: 1, max: 4 }) }) },
-) as fc.Arbitrary<Operation>
+)
 
 async function write(store: Store, model: Model, operation: Extract<Operation, { key: string }>): Promise<void> {
   const { kind, key, value, stale } = operation

@@ -43,7 +43,7 @@ t.test('a second process on the same directory is told so, and the first goes on
   t.match(second.stdout.toString(), /Cannot open the store .*state\.db: another process is using it; stop that one first/)
   t.equal(await store.create('/a', Buffer.from('still here')), 2)
   await store.close()
-  openSqliteStore(directory).close()
+  await openSqliteStore(directory).close()
 })
 
 t.test('files that are not ours, damaged or newer are named as such and left as they are', (t) => {
@@ -58,7 +58,7 @@ t.test('files that are not ours, damaged or newer are named as such and left as 
   foreign.close()
   t.throws(() => openSqliteStore(`${directory}/foreign`), { code: 'corrupt', message: /database of another program/ })
 
-  openSqliteStore(`${directory}/newer`).close()
+  void openSqliteStore(`${directory}/newer`).close()
   const newer = new DatabaseSync(`${directory}/newer/state.db`)
   newer.exec('PRAGMA user_version = 99')
   newer.close()

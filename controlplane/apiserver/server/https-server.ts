@@ -8,9 +8,11 @@ import type { TLSSocket } from 'node:tls'
 import type { Clock } from '../../../api/clock.ts'
 import type { Logger } from '../../../api/log.ts'
 import type { UserInfo } from '../descriptor.ts'
+import { jsonReply } from '../http.ts'
 import type { Handler, HttpRequest, Peer, Reply, Sink, UpgradeHandler } from '../http.ts'
 import type { Credential } from '../pki/authority.ts'
 import { StatusError } from '../status.ts'
+import { forward } from './forward.ts'
 import { leadTo, refuseUpgrade } from './upgrade.ts'
 
 export interface HttpsServerOptions {
@@ -154,7 +156,8 @@ async function serve(options: HttpsServerOptions, incoming: Incoming, outgoing: 
   outgoing.on('error', () => abort.abort())
   try {
     const reply = await options.handle(requestOf(incoming, abort.signal, options.clock))
-    send(reply, outgoing, incoming.method === 'HEAD')
+    if (reply.forward === undefined) send(reply, outgoing, incoming.method === 'HEAD')
+    else await forward(reply.forward, incoming as IncomingMessage, outgoing as ServerResponse, (error) => send(jsonReply(error.code, error.toStatus()), outgoing, false))
   } catch (error) {
     options.log.error('a reply could not be sent', { path: incoming.url, error })
     if (incoming.httpVersionMajor < 2) incoming.socket.destroy()

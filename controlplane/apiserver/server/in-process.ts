@@ -12,7 +12,8 @@ export function inProcessTransport(handle: Handler, user: UserInfo): Transport {
     const abort = new AbortController()
     const onAbort = (): void => abort.abort(request.signal?.reason)
     request.signal?.addEventListener('abort', onAbort, { once: true })
-    const { status, headers, body } = await handle(requestOf(request, peer, abort.signal))
+    const { status, headers, body, forward } = await handle(requestOf(request, peer, abort.signal))
+    if (forward !== undefined) throw new Error(`Cannot lead ${request.method} ${request.path} elsewhere: that takes a connection of the client's own`)
     if (typeof body === 'function') return { status, headers, body: streamed(body, abort, () => request.signal?.removeEventListener('abort', onAbort)) }
     request.signal?.removeEventListener('abort', onAbort)
     return { status, headers, body: pieces(body) }

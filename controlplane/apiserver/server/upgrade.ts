@@ -10,7 +10,7 @@ import type { StatusError } from '../status.ts'
 
 const connectTimeoutMs = 10_000
 /** Who the client is to us is not the upstream's business. */
-const keptBack = /^(authorization|host|impersonate-.*|cookie)$/
+export const keptBack = /^(authorization|host|impersonate-.*|cookie)$/
 const bearerProtocol = /^base64url\.bearer\.authorization\.k8s\.io\./
 
 /** Connects to the upstream with the client's own request, and then passes bytes both ways until either ends. */

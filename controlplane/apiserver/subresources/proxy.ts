@@ -1,34 +1,13 @@
 // proxy: HTTP through the API server to a node's kubelet, a pod, or an endpoint of a service.
 // Names are `web`, `web:8080`, `web:http` or `https:web:443`.
-import { request as httpRequest } from 'node:http'
-import { request as httpsRequest } from 'node:https'
-import type { IncomingMessage } from 'node:http'
 import type { EndpointSlice, Node, Pod } from '../../../api/types.ts'
 import type { Reply, Upstream } from '../http.ts'
-import { relay } from '../kubelet-access.ts'
-import { bodyBytesMax } from '../routes/body.ts'
 import type { Call } from '../routes/call.ts'
 import { badRequest, notFound, StatusError } from '../status.ts'
 
-const connectTimeoutMs = 30_000
-/** Headers that concern one connection only (RFC 9110 section 7.6.1), and those that say who the client is to us. */
-const ownHeaders = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'te', 'trailer', 'host', 'authorization', 'content-length'])
-
-/** Passes a request on to what a proxy path names, and the answer back as it comes. */
+/** The request is led on as it is, by the server that has the client's connection. */
 export async function proxy(call: Call): Promise<Reply> {
-  const { request } = call
-  const { host, port, path, tls } = await proxyUpstream(call)
-  const body = await request.readBody(bodyBytesMax)
-  const headers = Object.fromEntries(Object.entries(request.headers).filter(([name, value]) => value !== undefined && !ownHeaders.has(name) && !name.startsWith(':') && !name.startsWith('impersonate-')))
-  const options = { host, port, path, method: request.method, signal: request.signal, headers: { ...headers, host: `${host}:${port}`, ...(body.length === 0 ? {} : { 'content-length': body.length }) } }
-  const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    const outgoing = tls === undefined ? httpRequest(options) : httpsRequest({ ...options, ...(tls.certificate === '' ? { rejectUnauthorized: false } : { ca: tls.ca, cert: tls.certificate, key: tls.key }) })
-    outgoing.setTimeout(connectTimeoutMs, () => outgoing.destroy(new Error(`no answer within ${connectTimeoutMs / 1000} s`)))
-    outgoing.on('error', (error) => reject(new StatusError(503, 'ServiceUnavailable', `error trying to reach service: ${error.message}`)))
-    outgoing.on('response', resolve)
-    outgoing.end(body)
-  })
-  return relay(response)
+  return { status: 200, headers: {}, body: [], forward: await proxyUpstream(call) }
 }
 
 /** Where a proxy path leads. */

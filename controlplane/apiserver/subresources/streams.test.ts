@@ -166,7 +166,8 @@ t.test('the proxy of a pod passes method, path, body and answer', async (t) => {
   })
   const { port } = backend.address() as AddressInfo
   await test.client.patch(pods, { namespace: 'default', name: 'web', subresource: 'status' }, { status: { podIP: '127.0.0.1', podIPs: [{ ip: '127.0.0.1' }] } }, { type: 'merge' })
-  const answer = await ask(test.server, 'POST', `/api/v1/namespaces/default/pods/web:${port}/proxy/a/b%20c?d=e`, 'hello', { authorization: 'Bearer secret' })
+  const answer = await askOver(t, test.server.adminKubeconfig(), 'POST', `/api/v1/namespaces/default/pods/web:${port}/proxy/a/b%20c?d=e`, 'hello')
   t.match(answer, { status: 418, text: 'POST /a/b%20c?d=e hello anonymous', headers: { 'x-mine': 'yes' } })
-  t.match(await ask(test.server, 'GET', '/api/v1/namespaces/default/services/kubernetes:https/proxy/'), { status: 503 })
+  t.match(await askOver(t, test.server.adminKubeconfig(), 'GET', '/api/v1/namespaces/default/pods/web:1/proxy/'), { status: 503, body: { message: /error trying to reach service: .*ECONNREFUSED/ } })
+  t.match(await ask(test.server, 'GET', '/api/v1/namespaces/default/services/kubernetes:https/proxy/'), { status: 503, body: { message: /no endpoints available/ } })
 })
