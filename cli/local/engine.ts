@@ -40,7 +40,7 @@ export async function waitForProgram(
     // Looking through all processes is dear.
     if (attempt % 20 === 0 && !hostProcesses(cluster).some((one) => one.host === host)) throw new Error(`Cannot start ${what}: host ${host} ended${lastWords(initLog)}`)
     if (endsOf(program, initLog) - endsBefore >= endsMax) throw new Error(`Cannot start ${what}: its program ends at once${lastWords(`${logs}/${program}.log`)}`)
-    await sleep(25)
+    await sleep(25, undefined, { signal })
   }
   throw new Error(`Cannot start ${what}: not ready within ${startTimeoutMs / 1000} s${lastWords(`${logs}/${program}.log`)}`)
 }

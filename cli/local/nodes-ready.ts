@@ -23,7 +23,7 @@ export async function nodesReady(config: ClusterConfigFile, { hosts, startedAt, 
   try {
     const waiting = new Set(hosts)
     const look = async (): Promise<boolean> => {
-      const [present, heard] = await Promise.all([client.list(nodes), client.list(leases, { namespace: 'kube-node-lease' })])
+      const [present, heard] = await Promise.all([client.list(nodes, { signal }), client.list(leases, { namespace: 'kube-node-lease', signal })])
       const heardAt = new Map(heard.items.map(({ metadata, spec }) => [metadata.name, Date.parse(spec?.renewTime ?? '')]))
       for (const node of present.items) if (isReady(node) && (heardAt.get(node.metadata.name) ?? 0) >= startedAt - 1000) waiting.delete(node.metadata.name ?? '')
       if (waiting.size < hosts.length) detail(waiting.size === 0 ? '' : `${hosts.length - waiting.size} of ${hosts.length}`)

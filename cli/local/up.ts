@@ -41,7 +41,7 @@ export async function up(options: UpOptions): Promise<UpResult> {
   if (present !== undefined || hostProcesses(name).length > 0 || existsSync(clusterPaths(name).root)) await removeCluster(name)
   signal.throwIfAborted()
   const config = await newConfig(options)
-  await takingBack(startCluster(config, [controlPlaneHost, ...config.nodes], options), signal, {
+  await takingBack((ended) => startCluster(config, [controlPlaneHost, ...config.nodes], { ...options, signal: ended }), signal, {
     stop: () => stopAllHosts(name),
     remove: () => removeCluster(name),
   })
@@ -79,25 +79,25 @@ async function startStopped(config: ClusterConfigFile, options: UpOptions): Prom
   const stop = async (): Promise<void> => {
     for (const host of hosts) await stopHost(config.name, host)
   }
-  await takingBack(startCluster(config, hosts, options), options.signal, { stop, remove: stop })
+  await takingBack((ended) => startCluster(config, hosts, { ...options, signal: ended }), options.signal, { stop, remove: stop })
   return 'stopped'
 }
 
-/** Waits for a start. When it fails or is interrupted: stops what runs, lets the start come to its end, and removes. */
-async function takingBack(starting: Promise<void>, signal: AbortSignal, { stop, remove }: { readonly stop: () => Promise<void>; readonly remove: () => Promise<void> }): Promise<void> {
-  const interrupted = Promise.withResolvers<never>()
-  const onAbort = (): void => interrupted.reject(signal.reason as Error)
-  signal.addEventListener('abort', onAbort, { once: true })
-  if (signal.aborted) onAbort()
+interface TakingBack {
+  readonly stop: () => Promise<void>
+  readonly remove: () => Promise<void>
+}
+
+/** Starts. When that fails or is interrupted: ends all that still waits for something, stops what runs, and removes. */
+async function takingBack(start: (ended: AbortSignal) => Promise<void>, signal: AbortSignal, { stop, remove }: TakingBack): Promise<void> {
+  const failed = new AbortController()
   try {
-    await Promise.race([starting, interrupted.promise])
+    await start(AbortSignal.any([signal, failed.signal]))
   } catch (error) {
+    failed.abort(error)
     await stop()
-    await Promise.allSettled([starting])
     await remove()
-    throw error
-  } finally {
-    signal.removeEventListener('abort', onAbort)
+    throw signal.aborted ? signal.reason : error
   }
 }
 

@@ -50,7 +50,7 @@ t.test('commands for a cluster that is not there say so', async (t) => {
 })
 
 t.test('not root is told in one sentence', async (t) => {
-  const ran = await run('setpriv', ['--reuid', '65534', '--clear-groups', join(root, 'fairway'), 'up'], { cwd: '/' })
+  const ran = await run('setpriv', ['--reuid', '65534', '--clear-groups', 'env', '-u', 'NODE_OPTIONS', join(root, 'fairway'), 'up'], { cwd: '/' })
   t.not(ran.code, 0)
   t.match(ran.stderr, /root/)
   t.equal(ran.stderr.trim().split('\n').length, 1, ran.stderr)
