@@ -5,12 +5,8 @@ import { table } from './rules.ts'
 
 /** Removes the proxy's table from a network namespace; false where there was none. Connections that were translated go on. */
 export function cleanupProxy({ netns }: { readonly netns?: Netns | undefined } = {}): boolean {
-  using nftables = closing(openNftables({ netns }))
+  using nftables = openNftables({ netns })
   const present = nftables.list(table) !== undefined
   nftables.apply([{ kind: 'deleteTable', table, ifExists: true }])
   return present
-}
-
-function closing<T extends { close(): void }>(resource: T): T & Disposable {
-  return Object.assign(resource, { [Symbol.dispose]: () => resource.close() })
 }

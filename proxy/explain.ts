@@ -128,10 +128,6 @@ async function findNode(client: Client, name: string): Promise<Node | undefined>
 
 function readTable({ netns, nftables }: ExplainOptions): Ruleset | undefined {
   if (nftables !== undefined) return nftables.list(table)
-  const kernel = openNftables({ netns })
-  try {
-    return kernel.list(table)
-  } finally {
-    kernel.close()
-  }
+  using kernel = openNftables({ netns })
+  return kernel.list(table)
 }

@@ -1,9 +1,10 @@
 /** What the kernel has: our table as it was read, in the same keys as `want`. Kept current by what is applied, so it is read once. */
 import { isDeepStrictEqual } from 'node:util'
+import { sameRule, sameSet } from '../netlink/nftables/index.ts'
 import type { Chain, Element, NamedSet, Ruleset, Verdict } from '../netlink/nftables/index.ts'
 import { fixedChains, isDynamic, sets, countedRules } from './rules.ts'
 import type { ChainPlan, FixedOptions } from './rules.ts'
-import { dropVerdict } from './service.ts'
+import { dropVerdict, parseChainName } from './service.ts'
 
 export interface Have {
   /** Nothing of the table can be kept: it is not there, or is another one's of that name. */
@@ -37,10 +38,10 @@ export function nothing(): Have {
 
 /** Reads a table's state. */
 export function readHave(ruleset: Ruleset | undefined, options: FixedOptions): Have {
-  if (ruleset === undefined || !hasOurSets(ruleset)) return nothing()
+  const fixed = new Map(fixedChains(options).map((chain) => [chain.name, chain]))
+  if (ruleset === undefined || !hasOurSets(ruleset) || !hasOurHooks(ruleset, fixed)) return nothing()
   const have: Have = { ...nothing(), fresh: false }
   const wrongChains = new Set<string>()
-  const fixed = new Map(fixedChains(options).map((chain) => [chain.name, chain]))
   for (const chain of ruleset.chains.values()) {
     if (isAsPlanned(chain, fixed.get(chain.name) ?? countedPlan(chain.name))) have.chains.add(chain.name)
     else wrongChains.add(chain.name)
@@ -59,12 +60,13 @@ function emptySets(): Map<string, Map<string, string>> {
 function hasOurSets(ruleset: Ruleset): boolean {
   return [...sets.values()].every((wanted) => {
     const set = ruleset.sets.get(wanted.name)
-    return set !== undefined && isDeepStrictEqual(shape(set), shape(wanted))
+    return set !== undefined && sameSet(set, wanted)
   })
 }
 
-function shape({ key, data, interval = false, timeout = false, dynamic = false }: Omit<NamedSet, 'handle' | 'elements'>): unknown {
-  return { key: [...key], data: typeof data === 'string' ? data : [...(data ?? [])], interval, timeout, dynamic }
+/** Nor can hooks. */
+function hasOurHooks(ruleset: Ruleset, fixed: ReadonlyMap<string, ChainPlan>): boolean {
+  return [...ruleset.chains.values()].every(({ name, base }) => (fixed.has(name) || parseChainName(name) !== undefined) ? isDeepStrictEqual(base, fixed.get(name)?.base) : true)
 }
 
 export function countedPlan(name: string): ChainPlan | undefined {
@@ -73,8 +75,7 @@ export function countedPlan(name: string): ChainPlan | undefined {
 }
 
 function isAsPlanned(chain: Chain, plan: ChainPlan | undefined): boolean {
-  return plan !== undefined && isDeepStrictEqual(chain.base, plan.base)
-    && isDeepStrictEqual(chain.rules.map(({ statements }) => statements), plan.rules.map(({ statements }) => statements))
+  return plan !== undefined && chain.rules.length === plan.rules.length && plan.rules.every((rule, at) => sameRule(rule, chain.rules[at] ?? { statements: [] }))
 }
 
 function readElements(have: Have, set: NamedSet): void {

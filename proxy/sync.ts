@@ -11,7 +11,6 @@ import { readHave } from './have.ts'
 import type { Have } from './have.ts'
 import { toOperations } from './operations.ts'
 import { applyTo, plan } from './plan.ts'
-import type { Change } from './plan.ts'
 import { fixedChains, table } from './rules.ts'
 import type { FixedOptions } from './rules.ts'
 import type { Touched, Want } from './want.ts'
@@ -30,8 +29,6 @@ export interface SyncResult {
   readonly stale: readonly ConntrackFilter[]
 }
 
-/** Larger transactions are not listened to: their notifications would overrun the socket. */
-const listenedChangesMax = 2_000
 const attemptsMax = 10
 /** How long notifications of somebody's transaction may take to be read. */
 const settleMs = 2
@@ -65,7 +62,7 @@ export class Sync {
           this.#have = undefined
           throw error
         }
-        if (this.#listening === undefined || attempt > attemptsMax / 2) this.#have = undefined
+        if (attempt > attemptsMax / 2) this.#have = undefined
         await this.#options.clock.sleep(settleMs)
       }
     }
@@ -78,6 +75,7 @@ export class Sync {
 
   #read(): void {
     const { nftables, fixed } = this.#options
+    this.#listening ??= nftables.listen((event) => this.#heard(event))
     // A table that is not there has no generation of its own to be read at: the one before the look is safe.
     const generation = nftables.generation()
     const ruleset = nftables.list(table)
@@ -89,23 +87,11 @@ export class Sync {
     const have = this.#have
     if (have === undefined) throw new Error('Cannot sync: what the kernel has was not read')
     const { changes, stale, again } = plan(want, have, { fixedChains: this.#fixedNames, touched })
-    if (changes.length > 0) this.#commit(changes)
+    const { nftables, fixed } = this.#options
+    if (changes.length > 0) this.#generation = nftables.apply(toOperations(changes, fixed), { generation: this.#generation })
     this.#have = applyTo(have, changes)
-    if (this.#listening === undefined) this.#listen()
     if (again) this.#readAgain()
     return { changes: changes.length, stale }
-  }
-
-  #commit(changes: readonly Change[]): void {
-    const { nftables, fixed } = this.#options
-    if (changes.length > listenedChangesMax) this.close()
-    this.#generation = nftables.apply(toOperations(changes, fixed), { generation: this.#generation })
-  }
-
-  #listen(): void {
-    const { nftables } = this.#options
-    this.#listening = nftables.listen((event) => this.#heard(event))
-    if (nftables.generation() !== this.#generation) this.#readAgain()
   }
 
   #heard(event: NftablesEvent): void {
