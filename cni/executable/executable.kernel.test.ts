@@ -3,9 +3,7 @@ import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { silentLogger } from '../../api/log.ts'
-import { Journal } from '../ipam/journal.ts'
-import { cniStatus, formatCniStatus } from '../status.ts'
-import { TestHost, addressOf, execute } from '../test-support/host.ts'
+import { TestHost, addressOf, leftovers, makeHost, nothing } from '../test-support/host.ts'
 import type { Answered } from '../test-support/host.ts'
 import { startCniService } from './service.ts'
 
@@ -14,26 +12,7 @@ if (process.getuid?.() !== 0) {
   process.exit()
 }
 
-/** Everything that attachments leave on a host: links but `lo`, routes of pods, addresses in use. */
-function leftovers(host: TestHost): { links: string[]; routes: string[]; addresses: string[] } {
-  return {
-    links: host.route.links.list({ kind: 'veth' }).map(({ name }) => name),
-    routes: host.route.routes.list({ protocol: 70 }).map(({ destination }) => destination),
-    addresses: new Journal(host.dataDir, 'test').read().holdings().map(({ address }) => address),
-  }
-}
-
-const nothing = { links: [], routes: [], addresses: [] }
 const both = ['10.244.0.0/24', 'fd00:10:244::/64']
-
-async function makeHost(path: 'resident' | 'stand-alone'): Promise<TestHost> {
-  const host = new TestHost()
-  if (path === 'resident') await host.serve()
-  const lo = host.route.links.get('lo')?.index ?? 1
-  host.route.addresses.add({ link: lo, address: '192.0.2.1', prefixLength: 32 })
-  host.route.addresses.add({ link: lo, address: '2001:db8::1', prefixLength: 128, noDad: true })
-  return host
-}
 
 for (const path of ['resident', 'stand-alone'] as const) {
   t.test(`${path}: two pods reach each other and their host, and nothing of them stays`, async (t) => {
@@ -80,37 +59,6 @@ t.test('the resident part and the stand-alone plugin share addresses and answer 
   t.ok(existsSync(host.socketPath), 'its socket was left behind')
   t.strictSame(await run(), resident)
   t.match(readFileSync(join(host.dataDir, 'ipam', 'test', 'journal'), 'utf8').match(/"take":"10\.244\.0\.(\d+)"/g)?.length, 4)
-  t.strictSame(leftovers(host), nothing)
-})
-
-t.test('two hundred pods, sixteen at a time', async (t) => {
-  using host = await makeHost('resident')
-  const names = Array.from({ length: 200 }, (_, i) => `pod${i}`)
-  for (const name of names) host.addPod(name)
-  const all = async (fn: (name: string) => Promise<Answered>): Promise<Answered[]> => {
-    const waiting = [...names]
-    const answers: Answered[] = []
-    await Promise.all(Array.from({ length: 16 }, async () => {
-      for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) answers.push(await fn(name))
-    }))
-    return answers
-  }
-  const added = await all((name) => host.add(name))
-  t.ok(added.every(({ status }) => status === 0))
-  t.equal(new Set(added.map(addressOf)).size, 200)
-  t.equal(leftovers(host).routes.length, 200)
-  t.match(formatCniStatus(cniStatus({ dataDir: host.dataDir, confDir: host.folder, netns: host.netns })), 'network test: 200 addresses in use')
-  t.ok((await all((name) => host.del(name))).every(({ status }) => status === 0))
-  t.strictSame(leftovers(host), nothing)
-})
-
-t.test('stand-alone plugins at the same time give no address twice', async (t) => {
-  using host = await makeHost('stand-alone')
-  const names = Array.from({ length: 6 }, (_, i) => `pod${i}`)
-  for (const name of names) host.addPod(name)
-  const added = await Promise.all(names.map((name) => host.add(name)))
-  t.equal(new Set(added.map(addressOf)).size, 6)
-  await Promise.all(names.map((name) => host.del(name)))
   t.strictSame(leftovers(host), nothing)
 })
 
@@ -207,20 +155,6 @@ t.test('GC removes what is not among the valid attachments, and nothing of anoth
   t.match(await host.cni({ command: 'GC', config: host.config({ 'cni.dev/valid-attachments': [{ containerID: 'b', ifname: 'eth0' }] }) }), { status: 0, stdout: '' })
   t.match(leftovers(host), { links: { length: 2 }, addresses: [addressOf(b)] })
   t.match(await host.run('b', 'ping', '-c', '1', '-W', '1', '10.245.0.2'), { status: 0 }, 'who stays is still connected')
-})
-
-t.test('kill -9 in the middle of ADD: DEL leaves nothing, and the next ADD works', async (t) => {
-  using host = await makeHost('stand-alone')
-  host.addPod('a')
-  for (let round = 0; round < 4; round++) {
-    const killed = execute('timeout', ['-s', 'KILL', String(0.06 + 0.04 * round), 'nsenter', `--net=${join(host.folder, 'host')}`, join(host.binDir, 'fairway')], {
-      input: JSON.stringify(host.config()), env: { CNI_COMMAND: 'ADD', CNI_CONTAINERID: 'a', CNI_NETNS: host.podPath('a'), CNI_IFNAME: 'eth0' },
-    })
-    await killed
-    t.match(await host.del('a'), { status: 0 })
-    t.strictSame(leftovers(host), nothing)
-  }
-  t.match(await host.add('a'), { status: 0 })
 })
 
 t.test("the socket is root's alone; a stale one is replaced, one that is served is not", async (t) => {

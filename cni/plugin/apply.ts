@@ -24,7 +24,7 @@ export function applyPlan(plan: readonly Operation[], places: Places): void {
 function takeBack(links: readonly string[], { host }: Places, cause: unknown): void {
   for (const link of links) {
     try {
-      removeLink(host, link)
+      host.links.delete(link)
     } catch (error) {
       throw new AggregateError([cause, error], `${(cause as Error).message}; and then ${(error as Error).message}`, { cause: error })
     }
@@ -76,10 +76,10 @@ function indexOf(route: RouteSocket, key: string, name: string, indexes: Map<str
   return known
 }
 
-/** Removes a link, and with a host's end all of its attachment; one that is gone is fine. */
-export function removeLink(route: RouteSocket, name: string | number): void {
+/** Removes a link, and with a host's end all of its attachment; one that is gone is fine. The event loop goes on meanwhile. */
+export async function removeLink(route: RouteSocket, name: string | number): Promise<void> {
   try {
-    route.links.delete(name)
+    await route.links.deleteInThread(name)
   } catch (error) {
     if (!isNotFound(error)) throw error
   }

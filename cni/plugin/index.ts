@@ -43,8 +43,8 @@ export class FairwayPlugin implements Plugin {
   /** The links first, then the addresses: an address is free when nothing of it is left. */
   async del(config: PluginConfig, invocation: Invocation): Promise<void> {
     using host = RouteSocket.open()
-    removeLink(host, hostLinkName(invocation))
-    if (invocation.netns !== '') removePodEnd(host, invocation)
+    await removeLink(host, hostLinkName(invocation))
+    if (invocation.netns !== '') await removePodEnd(host, invocation)
     if (config.ipam !== undefined) await this.#ipam.del(config, invocation)
   }
 
@@ -60,7 +60,7 @@ export class FairwayPlugin implements Plugin {
     const keep = new Set(valid.map(hostLinkName))
     const stale = this.#ipam.attachments(config).filter((attachment) => !keep.has(hostLinkName(attachment)))
     using host = RouteSocket.open()
-    for (const attachment of stale) removeLink(host, hostLinkName(attachment))
+    for (const attachment of stale) await removeLink(host, hostLinkName(attachment))
     await this.#ipam.release(config, stale)
   }
 
@@ -77,11 +77,11 @@ function refuseExisting({ host, pod }: Places, { hostLink, podLink }: { readonly
 }
 
 /** Where the host's end was renamed or moved away, the pod's end still leads to it. */
-function removePodEnd(host: RouteSocket, invocation: Invocation): void {
+async function removePodEnd(host: RouteSocket, invocation: Invocation): Promise<void> {
   try {
     using places = openPlaces(host, invocation.netns)
     const link = places.pod.links.get(invocation.ifname)
-    if (link?.kind === 'veth' && link.mac === derivedMac(invocation)) removeLink(places.pod, link.index)
+    if (link?.kind === 'veth' && link.mac === derivedMac(invocation)) await removeLink(places.pod, link.index)
   } catch (error) {
     // the namespace is gone, or what is there now is none: nothing of ours is in it
     const gone: readonly number[] = [errorCodes.unknownContainer, errorCodes.invalidEnvironment]

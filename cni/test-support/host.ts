@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { Netns } from '../../netlink/netns.ts'
 import { RouteSocket } from '../../netlink/route/index.ts'
 import { installCni } from '../executable/install.ts'
+import { Journal } from '../ipam/journal.ts'
 
 export interface Finished {
   readonly status: number
@@ -156,4 +157,25 @@ export class TestHost {
 export function addressOf({ object }: Answered): string {
   const ips = object['ips'] as readonly { readonly address: string }[]
   return ips[0]?.address.split('/')[0] ?? ''
+}
+
+/** Everything that attachments leave on a host: links but `lo`, routes of pods, addresses in use. */
+export function leftovers(host: TestHost): { links: string[]; routes: string[]; addresses: string[] } {
+  return {
+    links: host.route.links.list({ kind: 'veth' }).map(({ name }) => name),
+    routes: host.route.routes.list({ protocol: 70 }).map(({ destination }) => destination),
+    addresses: new Journal(host.dataDir, 'test').read().holdings().map(({ address }) => address),
+  }
+}
+
+export const nothing = { links: [], routes: [], addresses: [] }
+
+/** A host with addresses of its own, with or without the resident part. */
+export async function makeHost(path: 'resident' | 'stand-alone'): Promise<TestHost> {
+  const host = new TestHost()
+  if (path === 'resident') await host.serve()
+  const lo = host.route.links.get('lo')?.index ?? 1
+  host.route.addresses.add({ link: lo, address: '192.0.2.1', prefixLength: 32 })
+  host.route.addresses.add({ link: lo, address: '2001:db8::1', prefixLength: 128, noDad: true })
+  return host
 }
