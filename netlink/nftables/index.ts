@@ -99,7 +99,8 @@ class KernelNftables implements Nftables {
     const verdicts = this.#socket.transact(messages, what)
     const refused = verdicts.findIndex(({ errno }) => errno !== 0)
     const verdict = verdicts[refused]
-    if (verdict === undefined) return (generation + 1) >>> 0 || 1 // nf_tables_commit: counts up, but never to 0
+    // a transaction that changes nothing makes no generation
+    if (verdict === undefined) return this.generation() === generation ? generation : (generation + 1) >>> 0 || 1
     const { operation, object } = steps[refused - 1]?.what(verdict.offset) ?? what
     throw new NetlinkError(operation, object, verdict.errno, verdict.kernelMessage, verdict.offset)
   }

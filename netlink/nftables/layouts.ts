@@ -33,7 +33,6 @@ export const NFT_MSG_DELSETELEM = nft(14)
 export const NFT_MSG_NEWGEN = nft(15)
 export const NFT_MSG_GETGEN = nft(16)
 // Linux 6.3 and newer
-export const NFT_MSG_DESTROYTABLE = nft(26)
 export const NFT_MSG_DESTROYCHAIN = nft(27)
 export const NFT_MSG_DESTROYSET = nft(29)
 export const NFT_MSG_DESTROYSETELEM = nft(30)
@@ -50,7 +49,7 @@ export const NFT_SET_ELEM_INTERVAL_END = 0x1
 /** NFTA_SET_DATA_TYPE of verdict maps */
 export const NFT_DATA_VERDICT = 0xffff_ff00
 
-export const nfgenmsg = struct({ family: u8, version: u8, resourceId: be16 })
+const nfgenmsg = struct({ family: u8, version: u8, resourceId: be16 })
 
 const verdict = attributes({ code: [1, be32], chain: [2, cstring] })
 const data = attributes({ value: [1, bytes], verdict: [2, verdict] })
@@ -140,7 +139,7 @@ export const setMessage = message(nfgenmsg, attributes({
 }))
 
 /** NFTA_SET_ELEM_*. Writing is done by hand in `elements.ts`, for its speed. */
-export const elementAttributes = attributes({
+const elementAttributes = attributes({
   key: [1, data], data: [2, data], flags: [3, be32], timeout: [4, be64], expiration: [5, be64], userdata: [6, bytes], expression: [7, expression], keyEnd: [10, data],
 })
 export type ElementAttributes = Decoded<typeof elementAttributes>

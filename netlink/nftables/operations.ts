@@ -10,7 +10,7 @@ import { writeElements } from './elements.ts'
 import { layoutOf, typeNumber } from './field-types.ts'
 import {
   NFT_DATA_VERDICT, NFT_MSG_DELCHAIN, NFT_MSG_DELRULE, NFT_MSG_DELSET, NFT_MSG_DELSETELEM, NFT_MSG_DELTABLE, NFT_MSG_DESTROYCHAIN, NFT_MSG_DESTROYSET,
-  NFT_MSG_DESTROYSETELEM, NFT_MSG_DESTROYTABLE, NFT_MSG_NEWCHAIN, NFT_MSG_NEWRULE, NFT_MSG_NEWSET, NFT_MSG_NEWSETELEM, NFT_MSG_NEWTABLE, NFT_SET_CONCAT, NFT_SET_EVAL,
+  NFT_MSG_DESTROYSETELEM, NFT_MSG_NEWCHAIN, NFT_MSG_NEWRULE, NFT_MSG_NEWSET, NFT_MSG_NEWSETELEM, NFT_MSG_NEWTABLE, NFT_SET_CONCAT, NFT_SET_EVAL,
   NFT_SET_INTERVAL, NFT_SET_MAP, NFT_SET_TIMEOUT, chainMessage, elementsMessage, ruleMessage, setMessage, tableMessage,
 } from './layouts.ts'
 import type { ChainSpec, Operation, RuleSpec, SetSpec, TableFamily, TableId } from './types.ts'
@@ -37,7 +37,11 @@ type Rest<K extends Operation['kind']> = Extract<Operation, { readonly kind: K }
 /** The messages of an operation, in order. */
 export function* encodeOperation(operation: Operation): Generator<Step> {
   if (operation.kind === 'addElements' || operation.kind === 'deleteElements') yield* elementSteps(operation)
-  else yield { ...encodeSingle(operation), what: () => describe(operation) }
+  else if (operation.kind === 'deleteTable' && operation.ifExists === true) {
+    // as kernels before 6.3 can do it too
+    yield* encodeOperation({ kind: 'addTable', table: operation.table })
+    yield* encodeOperation({ kind: 'deleteTable', table: operation.table })
+  } else yield { ...encodeSingle(operation), what: () => describe(operation) }
 }
 
 function encodeSingle(operation: Exclude<Operation, Rest<'addElements' | 'deleteElements'>>): OutgoingMessage {
@@ -73,7 +77,7 @@ function encodeTable(operation: Rest<'addTable' | 'deleteTable'>): OutgoingMessa
   const header = headerOf(operation.table)
   const { name } = operation.table
   if (operation.kind === 'deleteTable') {
-    return { type: operation.ifExists === true ? NFT_MSG_DESTROYTABLE : NFT_MSG_DELTABLE, flags: 0, payload: tableMessage.encode({ header, attributes: { name } }) }
+    return { type: NFT_MSG_DELTABLE, flags: 0, payload: tableMessage.encode({ header, attributes: { name } }) }
   }
   const payload = tableMessage.encode({ header, attributes: { name, flags: 0, userdata: commentUserdata(operation.table.comment) } })
   return { type: NFT_MSG_NEWTABLE, flags: adding(operation.exclusive), payload }

@@ -168,7 +168,8 @@ export interface Nftables {
   list(table: TableId): Ruleset | undefined
   /**
    * Applies all operations in one transaction, or none. With `generation`: only if nobody changed anything since (else `isStale`
-   * is true of the error). Returns the generation that it made. Throws NetlinkError naming the operation that was refused.
+   * is true of the error). Returns the generation that it made (the same where nothing
+   * changed). Throws NetlinkError naming the operation that was refused.
    */
   apply(operations: readonly Operation[], options?: { readonly generation?: number | undefined }): number
   /** Calls `handler` for each transaction of others from now on, until closed. The handler must not block. */

@@ -68,8 +68,9 @@ export class FakeNftables implements Nftables {
       for (const step of undo.toReversed()) step()
       throw error
     }
-    namespace.generation++
     this.transactions.push(operations)
+    if (undo.length === 0) return namespace.generation // nothing changed
+    namespace.generation++
     this.#announce(operations)
     return namespace.generation
   }
@@ -83,7 +84,7 @@ export class FakeNftables implements Nftables {
       tables.set(name, new FakeTable(operation.table))
       undo.push(() => void tables.delete(name))
     } else if (table === undefined) {
-      if (!('ifExists' in operation && operation.ifExists)) refuse(operation, 'ENOENT')
+      if (operation.kind !== 'deleteTable' || operation.ifExists !== true) refuse(operation, 'ENOENT')
     } else if (operation.kind === 'deleteTable') {
       tables.delete(name)
       undo.push(() => void tables.set(name, table))

@@ -164,6 +164,7 @@ export class FakeTable {
 
   #setRules(chain: FakeChain, rules: readonly Rule[], undo: Undo): void {
     const before = chain.rules
+    if (before.length === 0 && rules.length === 0) return
     chain.rules = rules
     undo.push(() => void (chain.rules = before))
   }
@@ -246,6 +247,7 @@ export class FakeTable {
     const there = this.sets.get(set.name)
     if (there !== undefined) {
       if (exclusive === true || !sameSet({ ...there.spec, comment: undefined }, { ...set, comment: undefined })) refuse(operation, 'EEXIST')
+      undo.push(() => undefined) // counts as a change
       return
     }
     this.sets.set(set.name, { spec: listedSet(set), handle: ++this.#handle, elements: new Map() })

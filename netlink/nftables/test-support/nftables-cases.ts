@@ -80,6 +80,18 @@ const whole: readonly NftablesCase[] = [
     expected: [undefined, 'Cannot delete table ip fairway-proxy: ENOENT', 'done'],
   },
   {
+    title: 'what is not there is not deleted, but the table and the set around it have to be there',
+    run(nftables) {
+      const missing: readonly Operation[] = [
+        { kind: 'deleteTable', table, ifExists: true }, { kind: 'deleteChain', table, chain: 'n11', ifExists: true }, { kind: 'deleteSet', table, set: 'nothing', ifExists: true },
+        { kind: 'deleteElements', table, set: { ...service, name: 'nothing' }, elements: [{ key: ['10.96.0.1', 'tcp', 443] }], ifExists: true },
+      ]
+      const without = missing.map((operation) => outcome(() => nftables.apply([operation])).replace(/.*: /, ''))
+      return [without, missing.map((operation) => (begin(nftables), outcome(() => nftables.apply([operation])).replace(/.*: /, '')))]
+    },
+    expected: [['done', 'ENOENT', 'ENOENT', 'ENOENT'], ['done', 'done', 'done', 'ENOENT']],
+  },
+  {
     title: 'what is there already may be added again, unless exclusively or otherwise',
     run(nftables) {
       begin(nftables)
@@ -125,6 +137,23 @@ const whole: readonly NftablesCase[] = [
       return [second - first, third - first, nftables.generation() - first, nftables.list(table)?.generation === third, isStale(stale), nftables.list(table)?.chains.has('n11'), nftables.apply([]) - first]
     },
     expected: [1, 2, 2, true, true, false, 2],
+  },
+  {
+    title: 'what changes nothing makes no generation, but for chains and sets',
+    run(nftables) {
+      const element = { key: ['10.96.0.1', 'tcp', 443], data: toTen } as const
+      begin(nftables, addElements(service, element))
+      const nothing: readonly Operation[] = [
+        { kind: 'addTable', table }, addElements(service, element), { kind: 'flushTable', table }, { kind: 'flushChain', table, chain: 'n10' }, { kind: 'flushSet', table, set: 'ranges' },
+        { ...deleteElements(service, ['10.96.0.2', 'tcp', 443]), ifExists: true } as Operation, { kind: 'deleteChain', table, chain: 'n11', ifExists: true }, addSet(service), addChain('n10'), addChain(prerouting),
+      ]
+      return nothing.map((operation) => {
+        const before = nftables.generation()
+        const returned = nftables.apply([operation])
+        return returned === nftables.generation() ? returned - before : 'wrong'
+      })
+    },
+    expected: [0, 0, 0, 0, 0, 0, 0, 1, 1, 1],
   },
   {
     title: 'tables go with all that is in them',
