@@ -1,0 +1,104 @@
+import t from 'tap'
+import { systemClock } from '../api/clock.ts'
+import { silentLogger } from '../api/log.ts'
+import { FakeNftables } from '../netlink/nftables/test-support/fake-nftables.ts'
+import { table } from './rules.ts'
+import { wantService } from './service.ts'
+import { Sync } from './sync.ts'
+import { node1, service, slice } from './test-support/objects.ts'
+import { Want } from './want.ts'
+
+interface Started {
+  readonly nftables: FakeNftables
+  readonly want: Want
+  readonly sync: Sync
+  readonly asked: () => number
+}
+
+function make(nftables: FakeNftables = new FakeNftables()): Started {
+  let asked = 0
+  const sync = new Sync({ nftables, fixed: { localhost: true }, clock: systemClock, log: silentLogger, onMustSync: () => (asked += 1) })
+  return { nftables, want: new Want(), sync, asked: () => asked }
+}
+
+function put(want: Want, endpoints: readonly string[], name = 'web', clusterIP = '10.96.0.53'): void {
+  want.put(`default/${name}`, wantService(`default/${name}`, service(name, { clusterIP }), [slice(name, endpoints)], node1))
+}
+
+const elements = (nftables: FakeNftables, set: string): string[] => (nftables.list(table)?.sets.get(set)?.elements ?? []).map(({ key, data }) => `${key.join(' ')} > ${JSON.stringify(data)}`).toSorted()
+
+t.test('the table is made in one transaction, and each change is one with only the difference', async (t) => {
+  const { nftables, want, sync } = make()
+  put(want, ['10.244.0.5', '10.244.1.5'])
+  await sync.sync(want)
+  t.equal(nftables.transactions.length, 1)
+  t.strictSame(elements(nftables, 'endpoint4'), ['10.96.0.53 tcp 80 0 > ["10.244.0.5",8080]', '10.96.0.53 tcp 80 1 > ["10.244.1.5",8080]'])
+  put(want, ['10.244.0.5', '10.244.1.6'])
+  t.equal((await sync.sync(want)).changes, 2)
+  t.strictSame(nftables.transactions.at(-1)?.map(({ kind }) => kind), ['deleteElements', 'addElements'])
+  t.equal((await sync.sync(want)).changes, 0)
+  t.equal(nftables.transactions.length, 2)
+})
+
+t.test('a table that is there is adopted without a transaction', async (t) => {
+  const first = make()
+  put(first.want, ['10.244.0.5', '10.244.1.5'])
+  await first.sync.sync(first.want)
+  first.sync.close()
+  const nftables = first.nftables.another('fairway')
+  const { want, sync } = make(nftables)
+  put(want, ['10.244.0.5', '10.244.1.5'])
+  t.equal((await sync.sync(want)).changes, 0)
+  t.equal(nftables.transactions.length, 0)
+})
+
+t.test('what others do to their tables costs no reading; what they do to ours is mended', async (t) => {
+  const { nftables, want, sync, asked } = make()
+  put(want, ['10.244.0.5'])
+  await sync.sync(want)
+  const other = nftables.another()
+  let reads = 0
+  const list = nftables.list.bind(nftables)
+  nftables.list = (id) => {
+    reads += 1
+    return list(id)
+  }
+  other.apply([{ kind: 'addTable', table: { family: 'ip', name: 'theirs' } }])
+  put(want, ['10.244.0.6'])
+  await sync.sync(want)
+  t.strictSame(elements(nftables, 'endpoint4'), ['10.96.0.53 tcp 80 0 > ["10.244.0.6",8080]'])
+  t.equal(reads, 1, 'by the test itself')
+  t.equal(asked(), 0)
+  other.apply([{ kind: 'deleteTable', table }])
+  await systemClock.sleep(1)
+  t.equal(asked(), 1)
+  await sync.sync(want)
+  t.strictSame(elements(nftables, 'endpoint4'), ['10.96.0.53 tcp 80 0 > ["10.244.0.6",8080]'])
+})
+
+t.test('a chain that somebody put among ours goes, and so does a table with our name and other sets', async (t) => {
+  const { nftables, want, sync } = make()
+  const other = nftables.another()
+  other.apply([{ kind: 'addTable', table }, { kind: 'addSet', table, set: { name: 'service4', key: ['mark'] } }])
+  put(want, ['10.244.0.5'])
+  await sync.sync(want)
+  t.strictSame(elements(nftables, 'service4'), ['10.96.0.53 tcp 80 > {"verdict":"goto","chain":"n1"}'])
+  other.apply([{ kind: 'addChain', table, chain: { name: 'blue' } }, { kind: 'addSet', table, set: { name: 'green', key: ['mark'] } }])
+  await systemClock.sleep(1)
+  await sync.sync(want)
+  t.equal(nftables.list(table)?.chains.has('blue'), false)
+  t.equal(nftables.list(table)?.sets.has('green'), false)
+})
+
+t.test('after a refusal everything is compared', async (t) => {
+  const { nftables, want, sync } = make()
+  put(want, ['10.244.0.5'])
+  await sync.sync(want)
+  const apply = nftables.apply.bind(nftables)
+  nftables.apply = () => { throw new Error('no memory') }
+  put(want, ['10.244.0.6'])
+  await t.rejects(sync.sync(want), { message: 'no memory' })
+  nftables.apply = apply
+  t.equal((await sync.sync(want)).changes > 0, true)
+  t.strictSame(elements(nftables, 'endpoint4'), ['10.96.0.53 tcp 80 0 > ["10.244.0.6",8080]'])
+})
