@@ -9,11 +9,17 @@ import { SystemCallError, errnoNumber } from './errors.ts'
 
 const libc = koffi.load('libc.so.6')
 
+type SendArguments = readonly [fd: number, data: Uint8Array, length: number, flags: number]
+interface Send {
+  (...args: SendArguments): number
+  async(...args: [...SendArguments, callback: (error: Error | null, result: number) => void]): void
+}
+
 const c = {
   socket: libc.func('int socket(int, int, int)') as (domain: number, type: number, protocol: number) => number,
   bind: libc.func('int bind(int, const void *, uint32_t)') as (fd: number, address: Uint8Array, length: number) => number,
   getsockname: libc.func('int getsockname(int, void *, void *)') as (fd: number, address: Uint8Array, length: Uint8Array) => number,
-  send: libc.func('intptr_t send(int, const void *, size_t, int)') as (fd: number, data: Uint8Array, length: number, flags: number) => number,
+  send: libc.func('intptr_t send(int, const void *, size_t, int)') as unknown as Send,
   recv: libc.func('intptr_t recv(int, void *, size_t, int)') as (fd: number, data: Uint8Array, length: number, flags: number) => number,
   recvmmsg: libc.func('int recvmmsg(int, void *, uint32_t, int, void *)') as (fd: number, headers: Uint8Array, count: number, flags: number, timeout: null) => number,
   sendmmsg: libc.func('int sendmmsg(int, void *, uint32_t, int)') as (fd: number, headers: Uint8Array, count: number, flags: number) => number,
@@ -93,6 +99,17 @@ export function send(fd: number, data: Uint8Array, flags = 0): number {
     const errno = koffi.errno()
     if (errno !== EINTR) throw new SystemCallError('send on', `socket ${fd}`, errno)
   }
+}
+
+/** send(2) in a thread of libuv's pool: for the few requests in which the kernel sleeps. `data` must not change meanwhile. */
+export function sendInThread(fd: number, data: Uint8Array, flags = 0): Promise<number> {
+  return new Promise((resolve, reject) => {
+    c.send.async(fd, data, data.length, flags, (error, sent) => {
+      if (error !== null) reject(error)
+      else if (sent < 0) reject(new SystemCallError('send on', `socket ${fd}`, koffi.errno()))
+      else resolve(sent)
+    })
+  })
 }
 
 /**

@@ -10,7 +10,7 @@
 import { LayoutError, NetlinkError, SystemCallError, errnoNumber } from './errors.ts'
 import {
   AF_NETLINK, MSG_DONTWAIT, MSG_TRUNC, SOCK_NONBLOCK, SOCK_RAW, SOL_SOCKET, SO_RCVBUF, SO_RCVBUFFORCE, SO_SNDBUF, SO_SNDBUFFORCE,
-  bind, close, receive, send, setSocketOption, socket, socketOption, trySocketOption, waitReadable, watchReadable,
+  bind, close, receive, send, sendInThread, setSocketOption, socket, socketOption, trySocketOption, waitReadable, watchReadable,
 } from './ffi.ts'
 import { attributes, cstring, u32 } from './layout.ts'
 import type { Netns } from './netns.ts'
@@ -161,7 +161,21 @@ export class NetlinkSocket implements Transport {
   }
 
   request(type: number, flags: number, payload: Uint8Array, what: What): readonly Message[] {
-    const sequence = this.#send([{ type, flags: flags | NLM_F_ACK, payload }], what)
+    return this.#acknowledged(this.#send([{ type, flags: flags | NLM_F_ACK, payload }], what), what)
+  }
+
+  /** `request` in a thread of the pool, for what the kernel takes long for. The socket is not to be used until it has answered. */
+  async requestInThread(type: number, flags: number, payload: Uint8Array, what: What): Promise<readonly Message[]> {
+    const { first, data } = this.#frame([{ type, flags: flags | NLM_F_ACK, payload }], what)
+    try {
+      await sendInThread(this.#fd, data)
+    } catch (error) {
+      throw inOperation(error, what)
+    }
+    return this.#acknowledged(first, what)
+  }
+
+  #acknowledged(sequence: number, what: What): readonly Message[] {
     const replies: Message[] = []
     for (;;) {
       for (const frame of this.#receive(what)) {
@@ -267,10 +281,7 @@ export class NetlinkSocket implements Transport {
 
   /** Returns the sequence number of the first message; those of the others follow. */
   #send(messages: readonly OutgoingMessage[], what: What): number {
-    if (!this.#open) throw new Error(`Cannot ${what.operation} ${what.object}: the netlink socket is closed`)
-    const first = this.#sequence
-    this.#sequence = (this.#sequence + messages.length) & 0x7fffffff || 1
-    const data = frameMessages(messages, first)
+    const { first, data } = this.#frame(messages, what)
     try {
       this.#ensureSendBuffer(data.length)
       send(this.#fd, data)
@@ -278,6 +289,13 @@ export class NetlinkSocket implements Transport {
       throw inOperation(error, what)
     }
     return first
+  }
+
+  #frame(messages: readonly OutgoingMessage[], what: What): { readonly first: number; readonly data: Buffer } {
+    if (!this.#open) throw new Error(`Cannot ${what.operation} ${what.object}: the netlink socket is closed`)
+    const first = this.#sequence
+    this.#sequence = (this.#sequence + messages.length) & 0x7fffffff || 1
+    return { first, data: frameMessages(messages, first) }
   }
 
   /** The next datagram's messages; waits for it a little should it not be there yet. */

@@ -33,6 +33,7 @@ function lastEvent(start: string): RouteEvent | undefined {
   const events: RouteEvent[] = []
   const transport: RouteTransport = {
     request: () => [],
+    requestInThread: () => Promise.resolve([]),
     dump: () => [],
     close: () => undefined,
     listen(_groups, onMessage) {

@@ -180,6 +180,14 @@ export class Links {
     this.#transport.request(RTM_DELLINK, 0, linkMessage.encode(select(selector)), { operation: 'delete', object: `link ${selector}` })
   }
 
+  /**
+   * `delete` in a thread of the pool: the kernel waits until no CPU can still be using the link, 10 to 30 ms, and several such
+   * waits pass together. This socket is not to be used until then.
+   */
+  async deleteInThread(selector: LinkSelector): Promise<void> {
+    await this.#transport.requestInThread(RTM_DELLINK, 0, linkMessage.encode(select(selector)), { operation: 'delete', object: `link ${selector}` })
+  }
+
   /** Gives a link a further name, of up to 127 bytes. */
   addAltName(selector: LinkSelector, altName: string): void {
     this.#altName(RTM_NEWLINKPROP, NLM_F_CREATE | NLM_F_EXCL, 'add', selector, altName)

@@ -132,6 +132,18 @@ t.test('thousands of routes are listed whole', async (t) => {
   t.equal(new Set(host.routes.list({ protocol: 70, family: 'ipv4' }).map(({ destination }) => destination)).size, 5_000)
 })
 
+t.test('links are removed in threads, several at a time', async (t) => {
+  using namespaces = makeNamespaces()
+  const { host, hostNetns, podNetns } = namespaces
+  for (let i = 0; i < 8; i++) host.links.add({ kind: 'veth', name: `pod${i}`, up: true, peer: { name: `eth${i}`, netns: podNetns } })
+  await Promise.all(Array.from({ length: 8 }, async (_, i) => {
+    using route = RouteSocket.open({ netns: hostNetns })
+    await route.links.deleteInThread(`pod${i}`)
+  }))
+  t.equal(host.links.list({ kind: 'veth' }).length, 0)
+  await t.rejects(host.links.deleteInThread('pod0'), { message: 'Cannot delete link pod0: ENODEV' })
+})
+
 t.test('statistics count bytes', async (t) => {
   using namespaces = makeNamespaces()
   t.match(namespaces.host.links.get('lo')?.statistics, { rxBytes: BigInt, txPackets: BigInt })

@@ -4,12 +4,14 @@
 import { AF_INET, AF_INET6 } from '../ffi.ts'
 import { Netns } from '../netns.ts'
 import { NETLINK_ROUTE, NetlinkSocket } from '../socket.ts'
-import type { Listening, Message, SocketOptions, Transport } from '../socket.ts'
+import type { Listening, Message, SocketOptions, Transport, What } from '../socket.ts'
 
 /** A transport that can also be listened to. */
 export interface RouteTransport extends Transport {
   /** `groups` are RTNLGRP_* numbers. */
   listen(groups: readonly number[], onMessage: (message: Message) => void, onOverrun: () => void): Listening
+  /** `request` in a thread of the pool; nothing else may be asked until it has answered. */
+  requestInThread(type: number, flags: number, payload: Uint8Array, what: What): Promise<readonly Message[]>
 }
 
 /** The kernel's side, for one network namespace. */
@@ -25,6 +27,7 @@ export function openRouteTransport(options: SocketOptions = {}): RouteTransport 
   }
   return {
     request: (type, flags, payload, what) => socket.request(type, flags, payload, what),
+    requestInThread: (type, flags, payload, what) => socket.requestInThread(type, flags, payload, what),
     dump: (type, flags, payload, what) => socket.dump(type, flags, payload, what),
     listen(groups, onMessage, onOverrun) {
       const listener = NetlinkSocket.open(NETLINK_ROUTE, { netns, groups, receiveBufferBytes: 4 << 20 })

@@ -97,6 +97,11 @@ export class FakeNamespace implements RouteTransport, NetnsHandle {
     return this.#answer(what, () => this.#handle(type, flags, payload))
   }
 
+  async requestInThread(type: number, flags: number, payload: Uint8Array, what: What): Promise<readonly Message[]> {
+    await Promise.resolve()
+    return this.request(type, flags, payload, what)
+  }
+
   dump(type: number, _flags: number, payload: Uint8Array, what: What): readonly Message[] {
     return this.#answer(what, () => this.#list(type, payload))
   }
