@@ -1,6 +1,7 @@
 /** The configuration list that container engines and the kubelet pick up (CNI specification 1.1.0, section 1). */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { parseRangeSets } from './ipam/ranges.ts'
 import { defaultDataDir, defaultNetworkName, networkConfigFile } from './paths.ts'
 
 export interface NetworkConfigOptions {
@@ -14,8 +15,11 @@ export interface NetworkConfigOptions {
   readonly name?: string | undefined
 }
 
-/** Writes the list, whole or not at all. Returns whether anything changed. */
+/** Writes the list, whole or not at all. Returns whether anything changed. Throws where a range is none. */
 export function writeNetworkConfig({ confDir, podCIDRs, mtu, dataDir = defaultDataDir, name = defaultNetworkName }: NetworkConfigOptions): boolean {
+  const ranges = podCIDRs.map((subnet) => [{ subnet }])
+  // before it is written rather than by the first pod
+  parseRangeSets({ ranges })
   const list = {
     cniVersion: '1.1.0',
     name,
@@ -23,7 +27,7 @@ export function writeNetworkConfig({ confDir, podCIDRs, mtu, dataDir = defaultDa
       type: 'fairway',
       ...(mtu === undefined ? {} : { mtu }),
       capabilities: { ips: true, mac: true, dns: true },
-      ipam: { type: 'fairway-ipam', dataDir, ranges: podCIDRs.map((subnet) => [{ subnet }]) },
+      ipam: { type: 'fairway-ipam', dataDir, ranges },
     }],
   }
   const text = `${JSON.stringify(list, null, 2)}\n`

@@ -1,6 +1,6 @@
 /** Writes the plugin executables. */
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { defaultSocketPath } from '../paths.ts'
 import { pluginNames } from '../plugins.ts'
 import { shimProgram } from './shim.ts'
@@ -17,15 +17,23 @@ const standAlone = new URL('stand-alone.ts', import.meta.url).pathname
 
 /** Writes `fairway` and `fairway-ipam` into `binDir`, each whole or not at all, and returns their paths. */
 export function installCni({ binDir, socketPath = defaultSocketPath, nodePath = process.execPath }: InstallOptions): string[] {
-  mkdirSync(binDir, { recursive: true })
   return pluginNames.map((name) => {
     const file = join(binDir, name)
     const slowPath = [nodePath, standAlone, name]
-    writeFileSync(`${file}.new`, process.arch === 'x64' ? shimProgram({ name, socketPath, slowPath }) : script(slowPath), { mode: 0o755 })
-    // a program that runs cannot be written to, but replaced
-    renameSync(`${file}.new`, file)
+    write(file, process.arch === 'x64' ? shimProgram({ name, socketPath, slowPath }) : script(slowPath))
     return file
   })
+}
+
+/** A program that runs cannot be written to, but replaced. */
+function write(file: string, content: string | Uint8Array): void {
+  try {
+    mkdirSync(dirname(file), { recursive: true })
+    writeFileSync(`${file}.new`, content, { mode: 0o755 })
+    renameSync(`${file}.new`, file)
+  } catch (error) {
+    throw new Error(`Cannot write plugin ${file}: ${(error as Error).message}`, { cause: error })
+  }
 }
 
 /** On other processors there is the slow path only. */
