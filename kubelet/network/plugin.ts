@@ -23,7 +23,7 @@ export interface PluginHost {
 }
 
 /** What a plugin said: its error object, or that it could not be run. */
-export class PluginError extends Error {
+class PluginError extends Error {
   override readonly name = 'PluginError'
   /** The specification's code; 100 and up are the plugin's own; 0 when it gave none. */
   readonly code: number

@@ -45,7 +45,7 @@ function executionConfig(network: NetworkConfig, plugin: PluginConfig, capabilit
 }
 
 /** The pod's addresses from a result, without prefix lengths, IPv4 and IPv6 in the order given. */
-export function addressesOf(result: JsonObject | undefined): string[] {
+function addressesOf(result: JsonObject | undefined): string[] {
   const ips = Array.isArray(result?.['ips']) ? (result['ips'] as ReadonlyArray<{ address?: unknown }>) : []
   return ips.map(({ address }) => String(address).split('/')[0] ?? '').filter((address) => address !== '')
 }

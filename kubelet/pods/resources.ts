@@ -54,17 +54,3 @@ export function resourcesOf(pod: Pod, container: Container, memoryCapacityBytes:
     oomScoreAdj: oomScoreAdj(pod, container, memoryCapacityBytes),
   }
 }
-
-/** What a pod asks for in all: the sum of its containers and sidecars, or the most that an init container asks for beside the sidecars before it. */
-export function podRequest(pod: Pod, resource: string): number {
-  let sidecars = 0
-  let most = 0
-  for (const container of pod.spec.initContainers ?? []) {
-    const asked = request(container, resource) ?? 0
-    if (container.restartPolicy === 'Always') sidecars += asked
-    most = Math.max(most, container.restartPolicy === 'Always' ? sidecars : sidecars + asked)
-  }
-  const regular = pod.spec.containers.reduce((sum, container) => sum + (request(container, resource) ?? 0), sidecars)
-  const overhead = pod.spec.overhead?.[resource]
-  return Math.max(most, regular) + (overhead === undefined ? 0 : parseQuantity(String(overhead)))
-}

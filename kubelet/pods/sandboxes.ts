@@ -22,7 +22,7 @@ function configOf(pod: Pod, attempt: number, clusterDomain: string): SandboxConf
 }
 
 /** What plugins that declare a capability are told of the pod. */
-export function capabilityArgsOf({ spec }: Pod): JsonObject {
+function capabilityArgsOf({ spec }: Pod): JsonObject {
   const ports = spec.containers.flatMap((container) => container.ports ?? []).filter(({ hostPort }) => hostPort !== undefined && hostPort > 0)
   if (ports.length === 0) return {}
   return {

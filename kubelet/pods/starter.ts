@@ -53,7 +53,7 @@ export class ContainerStarter {
     try {
       await runtime.startContainer(id)
     } catch (error) {
-      // The engine keeps it as one that could not run: it is started again with back-off, as any that fails.
+      // The engine keeps it as one that could not run: it is started again with back-off, like others that fail.
       events.event(eventTarget(pod, container.name), 'Warning', 'Failed', `Error: ${(error as Error).message}`)
       return undefined
     }

@@ -59,7 +59,7 @@ export function exitStatus(exitCode: number | undefined): Partial<Status> {
   }
 }
 
-export function failureStatus(error: Error): Partial<Status> {
+function failureStatus(error: Error): Partial<Status> {
   return { metadata: {}, status: 'Failure', reason: 'InternalError', message: error.message, code: 500 }
 }
 

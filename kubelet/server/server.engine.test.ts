@@ -104,10 +104,11 @@ t.test('port-forward carries connections, and says why one fails', async (t) => 
 t.test('only the API server is let in', async (t) => {
   const { port } = (await admin.list({ group: '', version: 'v1', plural: 'nodes', kind: 'Node', namespaced: false })).items
     .map((node) => ({ port: (node as { status?: { daemonEndpoints?: { kubeletEndpoint?: { Port: number } } } }).status?.daemonEndpoints?.kubeletEndpoint?.Port ?? 0 }))[0] ?? { port: 0 }
-  const ask = (credentials: { cert?: string; key?: string }): Promise<number> => new Promise((resolve, reject) => {
-    const outgoing = request({ host: '127.0.0.1', port, path: '/healthz', ca: authority.certificate, agent: false, ...credentials }, (response) => {
-      response.resume()
-      resolve(response.statusCode ?? 0)
+  const ask = (credentials: { cert?: string; key?: string }, path = '/healthz'): Promise<{ status: number; body: string }> => new Promise((resolve, reject) => {
+    const outgoing = request({ host: '127.0.0.1', port, path, ca: authority.certificate, agent: false, ...credentials }, (response) => {
+      let body = ''
+      response.on('data', (data: Buffer) => (body += data.toString()))
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }))
     })
     outgoing.on('error', reject)
     outgoing.end()
@@ -116,7 +117,14 @@ t.test('only the API server is let in', async (t) => {
     const { certificate, key } = await authority.issue({ subject: { commonName: 'test', organizations: [organization] }, usages: ['client'], validMs: 3_600_000 })
     return { cert: certificate, key }
   }
-  t.equal(await ask(await as('system:masters')), 200)
-  t.equal(await ask(await as('system:nodes')), 403)
+  const masters = await as('system:masters')
+  t.same(await ask(masters), { status: 200, body: 'ok' })
+  t.equal((await ask(await as('system:nodes'))).status, 403)
   await t.rejects(ask({}))
+  const summary = JSON.parse((await ask(masters, '/stats/summary')).body) as { node: object; pods: { podRef: { name: string } }[] }
+  t.match(summary.node, { nodeName: 'node-1', memory: { workingSetBytes: Number } })
+  t.match(summary.pods.find(({ podRef }) => podRef.name === 'web'), { containers: [{ name: 'main', memory: { workingSetBytes: Number } }] })
+  t.equal((await ask(masters, '/containerLogs/default/web/absent')).status, 400)
+  t.equal((await ask(masters, '/exec/default/web/main')).status, 400, 'without an upgrade')
+  t.equal((await ask(masters, '/nothing')).status, 404)
 })

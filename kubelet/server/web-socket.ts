@@ -14,7 +14,7 @@ export const tunnelProtocol = 'SPDY/3.1+portforward.k8s.io'
 const pendingMax = 16
 
 /** The subprotocols that a client offers, in its order. */
-export function offeredProtocols(request: IncomingMessage): string[] {
+function offeredProtocols(request: IncomingMessage): string[] {
   return (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim()).filter((name) => name !== '')
 }
 

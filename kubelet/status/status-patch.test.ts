@@ -36,6 +36,11 @@ t.test('an API server that merges it has what was wanted, both ways', (t) => {
   t.end()
 })
 
+t.test('a field that an API server fills with null is none', (t) => {
+  t.equal(statusPatch({ conditions: [{ type: 'Ready', status: 'True', lastProbeTime: null }] }, { conditions: [{ type: 'Ready', status: 'True' }] }), undefined)
+  t.end()
+})
+
 t.test('conditions of others are left alone', (t) => {
   t.equal(statusPatch({}, { conditions: [{ type: 'example.com/up', status: 'True' }] }), undefined)
   t.end()

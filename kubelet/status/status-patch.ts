@@ -16,9 +16,15 @@ function addressesPatch(have: Addresses, want: Addresses): unknown[] {
   return [...want, ...have.filter(({ ip }) => !kept.has(ip)).map(({ ip }) => ({ $patch: 'delete', ip }))]
 }
 
+/** Other API servers write fields that are not given as null. */
+function withoutNulls(condition: Condition): Condition {
+  return Object.fromEntries(Object.entries(condition).filter(([, value]) => value !== null)) as unknown as Condition
+}
+
 function conditionsPatch(have: readonly Condition[], want: readonly Condition[]): unknown[] {
   return want.filter(({ type }) => kubeletConditions.has(type)).flatMap((condition) => {
-    const before = have.find(({ type }) => type === condition.type)
+    const found = have.find(({ type }) => type === condition.type)
+    const before = found === undefined ? undefined : withoutNulls(found)
     if (before !== undefined && isDeepStrictEqual(before, condition)) return []
     // A field that is not said stays: what no longer holds has to be taken away by name.
     const gone = Object.keys(before ?? {}).filter((key) => !(key in condition))

@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 const run = promisify(execFile)
 
 /** Mount points at or below a directory, deepest first. */
-export function mountsUnder(directory: string): string[] {
+function mountsUnder(directory: string): string[] {
   const points = readFileSync('/proc/self/mountinfo', 'utf8').split('\n')
     .map((line) => (line.split(' ')[4] ?? '').replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))))
   return points.filter((point) => point === directory || point.startsWith(`${directory}/`)).sort((a, b) => b.length - a.length)
