@@ -2,10 +2,12 @@
 import type { Component } from '../../api/component.ts'
 import { InformerSet } from '../../api/informer-set.ts'
 import type { Controller, ControllerFactory, ControllersOptions } from './controller.ts'
+import { cronJobController } from './cron-job/index.ts'
 import { daemonSetController } from './daemon-set/index.ts'
 import { deploymentController } from './deployment/index.ts'
 import { endpointSliceController } from './endpoint-slices/index.ts'
 import { garbageController } from './garbage/index.ts'
+import { jobController } from './job/index.ts'
 import { namespaceController } from './namespaces/index.ts'
 import { nodeIpamController } from './node-ipam/index.ts'
 import { nodeLifecycleController } from './node-lifecycle/index.ts'
@@ -21,6 +23,8 @@ const factories: Readonly<Record<string, ControllerFactory>> = {
   'deployment': deploymentController,
   'replicaset': replicaSetController,
   'daemonset': daemonSetController,
+  'job': jobController,
+  'cronjob': cronJobController,
   'endpointslice': endpointSliceController,
   'node-ipam': nodeIpamController,
   'node-lifecycle': nodeLifecycleController,

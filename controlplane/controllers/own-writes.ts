@@ -70,9 +70,9 @@ export class OwnWrites<T extends KubeObject> {
     this.#forget(key)
     const timer = this.#options.clock.setTimeout(() => void this.#check(key), unseenMs)
     this.#writes.set(key, { object, gone, timer })
-    // The watch may have been faster than the answer.
+    // The watch may have been faster than the answer: what was on its way out may be gone already.
     const cached = this.#informer.getByKey(key)
-    if (cached !== undefined || gone) this.#changed(cached === undefined ? { old: object } : { new: cached })
+    if (cached !== undefined || gone || object.metadata.deletionTimestamp !== undefined) this.#changed(cached === undefined ? { old: object } : { new: cached })
   }
 
   #forget(key: string): void {

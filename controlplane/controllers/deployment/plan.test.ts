@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import t from 'tap'
 import type { Deployment, IntOrString, ReplicaSet } from '../../../api/types.ts'
 import { conditionOf } from '../status.ts'

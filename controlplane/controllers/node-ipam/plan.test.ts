@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import t from 'tap'
 import { nodes } from '../../../api/resources.ts'
 import { startTestCluster } from '../test-support/cluster.ts'

@@ -65,8 +65,10 @@ export async function startTestCluster(options: Partial<ControllersOptions> & { 
 
 /** Says of pods what a kubelet would, and, where no scheduler is, gives them to its nodes in turn. */
 export class FakeKubelet {
-  /** Whether pods with this one's labels become ready. */
+  /** Whether a pod becomes ready. */
   readies: (pod: Pod) => boolean = () => true
+  /** How a pod ends by itself, if it does. */
+  ends: (pod: Pod) => 'Succeeded' | 'Failed' | undefined = () => undefined
   readonly #client: Client
   readonly #clock: FakeClock
   readonly #pods: Informer<Pod>
@@ -154,10 +156,11 @@ export class FakeKubelet {
 
   async #report(pod: Pod): Promise<void> {
     const { metadata: { namespace = '', name = '' }, status } = pod
-    const ready = this.readies(pod) ? 'True' : 'False'
-    if (status?.phase === 'Running' && status.conditions?.find(({ type }) => type === 'Ready')?.status === ready) return
+    const phase = this.ends(pod) ?? 'Running'
+    const ready = phase === 'Running' && this.readies(pod) ? 'True' : 'False'
+    if (status?.phase === phase && status.conditions?.find(({ type }) => type === 'Ready')?.status === ready) return
     const podIP = status?.podIP ?? `10.244.${Math.floor(this.#address / 250)}.${(this.#address++ % 250) + 1}`
-    await this.#client.patch(pods, { namespace, name, subresource: 'status' }, { status: { phase: 'Running', podIP, podIPs: [{ ip: podIP }], conditions: [this.#readyCondition(ready)] } }, { type: 'strategic' })
+    await this.#client.patch(pods, { namespace, name, subresource: 'status' }, { status: { phase, podIP, podIPs: [{ ip: podIP }], conditions: [this.#readyCondition(ready)] } }, { type: 'strategic' })
   }
 
   /** Says again what `readies` makes of every pod. */
