@@ -31,20 +31,24 @@ class Underlay {
   readonly #route = RouteSocket.open({ netns: this.#netns })
   readonly #overlays = new Map<TestHost, Overlay>()
 
-  constructor() {
+  readonly #family: 'ipv4' | 'ipv6'
+
+  constructor(family: 'ipv4' | 'ipv6' = 'ipv4') {
+    this.#family = family
     this.#route.links.add({ kind: 'bridge', name: 'br0', up: true })
   }
 
-  /** Host `n` has 10.90.0.n, and the pods 10.244.n.0/24. */
+  /** Host `n` has 10.90.0.n or fd00:90::n, and the pods 10.244.n.0/24 and fd00:10:244:n::/64. */
   addHost(n: number): TestHost {
     const host = new TestHost()
     this.hosts.push(host)
     this.#route.links.add({ kind: 'veth', name: `port${n}`, up: true, master: this.#route.links.get('br0')?.index, peer: { name: 'eth0', netns: host.netns } })
     host.route.links.set('eth0', { up: true })
     const link = host.route.links.get('eth0')?.index ?? 0
-    host.route.addresses.add({ link, address: `10.90.0.${n}`, prefixLength: 24 })
-    host.route.routes.add({ destination: '0.0.0.0/0', gateway: '10.90.0.254', link })
-    this.nodes.set(`node-${n}`, `10.90.0.${n}`, podCIDRs(n))
+    const address = this.#family === 'ipv4' ? `10.90.0.${n}` : `fd00:90::${n}`
+    host.route.addresses.add({ link, address, prefixLength: this.#family === 'ipv4' ? 24 : 64, noDad: true })
+    if (this.#family === 'ipv4') host.route.routes.add({ destination: '0.0.0.0/0', gateway: '10.90.0.254', link })
+    this.nodes.set(`node-${n}`, address, podCIDRs(n))
     return host
   }
 
@@ -93,15 +97,19 @@ async function eventually(condition: () => boolean): Promise<boolean> {
   return false
 }
 
-/** Sends a line by TCP from one pod to another and returns what arrived. */
-async function sendLine(from: TestHost, to: TestHost, address: string): Promise<string> {
-  const server = to.run('b', 'busybox', 'timeout', '5', 'busybox', 'nc', '-l', '-p', '7777')
-  for (let attempt = 0; attempt < 20; attempt++) {
-    const { status } = await from.run('a', 'busybox', 'sh', '-c', `echo over tcp | busybox nc -w 1 ${address} 7777`)
-    if (status === 0) break
-    await systemClock.sleep(50)
-  }
-  return (await server).stdout.trim()
+/** Listens in a namespace, lets a pod of `from` send a line there by TCP, and returns it with the address that it came from. */
+async function sendLine(from: TestHost, place: Netns, address: string): Promise<{ line: string; source: string }> {
+  const { promise, resolve } = Promise.withResolvers<{ line: string; source: string }>()
+  const server = createServer((socket) => {
+    const source = socket.remoteAddress ?? ''
+    socket.on('data', (data) => resolve({ line: data.toString().trim(), source }))
+    socket.on('error', () => resolve({ line: '', source }))
+  })
+  place.run(() => void server.listen(7777))
+  const sent = await from.run('a', 'busybox', 'sh', '-c', `echo over tcp | busybox timeout 5 busybox nc -w 1 ${address} 7777`)
+  if (sent.status !== 0) resolve({ line: sent.stderr, source: '' })
+  server.close()
+  return promise
 }
 
 for (const backend of ['vxlan', 'host-gw'] as const) {
@@ -118,10 +126,26 @@ for (const backend of ['vxlan', 'host-gw'] as const) {
     t.match(await one.run('a', 'ping', '-c', '1', '-W', '2', '-s', '4000', addressOf(b)), { status: 0 }, 'in fragments')
     if (backend === 'vxlan') t.match(await one.run('a', 'ping', '-c', '1', '-W', '2', 'fd00:10:244:2::2'), { status: 0 }, 'pod to pod by IPv6')
     t.match(await one.run(undefined, 'ping', '-c', '1', '-W', '2', addressOf(b)), { status: 0 }, 'host to pod of the other')
-    t.equal(await sendLine(one, two, addressOf(b)), 'over tcp')
+    t.match(await sendLine(one, two.pod('b'), addressOf(b)), { line: 'over tcp' })
     t.match(await one.run('a', 'ping', '-c', '1', '-W', '2', '10.244.1.77'), { status: 1, stdout: /Unreachable/ }, 'an address of no pod')
   })
 }
+
+t.test('over an IPv6 network too', async (t) => {
+  await using underlay = new Underlay('ipv6')
+  const [one, two] = [underlay.addHost(1), underlay.addHost(2)]
+  await Promise.all([underlay.start(one, 'vxlan'), underlay.start(two, 'vxlan')])
+  one.addPod('a')
+  two.addPod('b')
+  const [a, b] = [await one.add('a', configOf(one)), await two.add('b', configOf(two))]
+  t.equal((a.object['interfaces'] as { mtu: number }[])[1]?.mtu, 1430)
+  t.match(await one.run('a', 'ping', '-c', '1', '-W', '2', addressOf(b)), { status: 0 })
+  t.match(await one.run('a', 'ping', '-c', '1', '-W', '2', 'fd00:10:244:2::2'), { status: 0 })
+  t.match(await one.run('a', 'ping', '-c', '1', '-W', '2', 'fd00:90::2'), { status: 0 }, 'the other host')
+  await underlay.stop(one)
+  await underlay.start(one, 'vxlan')
+  t.match(await one.run('a', 'ping', '-c', '1', '-W', '2', addressOf(b)), { status: 0 }, 'after a restart')
+})
 
 t.test('what others delete comes back', async (t) => {
   await using underlay = new Underlay()
@@ -163,21 +187,9 @@ t.test('pods leave the cluster with the address of their host, and each other wi
   one.addPod('a')
   two.addPod('b')
   const [a, b] = [await one.add('a', configOf(one)), await two.add('b', configOf(two))]
-  /** Whom a server there sees when the pod connects to it. */
-  const seenBy = async (place: Netns, address: string): Promise<string> => {
-    const { promise, resolve } = Promise.withResolvers<string>()
-    const server = createServer((socket) => {
-      resolve(socket.remoteAddress ?? '')
-      socket.destroy()
-    })
-    place.run(() => void server.listen(7777))
-    await one.run('a', 'busybox', 'timeout', '2', 'busybox', 'nc', '-w', '1', address, '7777')
-    server.close()
-    return promise
-  }
-  t.match(await seenBy(two.pod('b'), addressOf(b)), addressOf(a), 'another pod sees the pod')
-  t.match(await seenBy(two.netns, '10.90.0.2'), '10.90.0.1', 'another host sees the host')
-  t.match(await seenBy(one.netns, '10.96.0.10'), addressOf(a), 'cluster DNS of the own host sees the pod')
+  t.match(await sendLine(one, two.pod('b'), addressOf(b)), { source: addressOf(a) }, 'another pod sees the pod')
+  t.match(await sendLine(one, two.netns, '10.90.0.2'), { source: '10.90.0.1' }, 'another host sees the host')
+  t.match(await sendLine(one, one.netns, '10.96.0.10'), { source: addressOf(a) }, 'cluster DNS of the own host sees the pod')
   t.notMatch((await one.run(undefined, 'conntrack', '-L')).stdout, '10.96.0.10', 'and is not tracked')
   const rules = (await one.run(undefined, 'nft', 'list', 'table', 'ip', hostTableName)).stdout
   t.match(rules, 'ip saddr 10.244.1.0/24 ip daddr != @pods masquerade')
