@@ -5,11 +5,13 @@ import type { ResourceDescriptor, WriteContext } from '../descriptor.ts'
 import { isRecord } from '../object.ts'
 import type { ApiObject } from '../object.ts'
 import { checkNamespace, checkNamespaceDeletion } from './namespace-lifecycle.ts'
+import { checkNodeWrite } from './node-restriction.ts'
 import { admitPod } from './pod.ts'
 import type { PodAdmissionOptions } from './pod.ts'
 
 export interface Admission {
   admitCreate(descriptor: ResourceDescriptor, object: ApiObject, context: WriteContext): void
+  /** Of updates of every part, the status included. */
   admitUpdate(descriptor: ResourceDescriptor, object: ApiObject, old: ApiObject, context: WriteContext): void
   checkDelete(descriptor: ResourceDescriptor, object: ApiObject, context: WriteContext): void
 }
@@ -26,12 +28,15 @@ export function createAdmission(options: AdmissionOptions): Admission {
       checkNamespace(descriptor, object, context)
       if (descriptor.group === '' && descriptor.plural === 'pods') admitPod(object, context, options)
       if (descriptor.kind === 'CertificateSigningRequest') nameRequester(object, context)
+      checkNodeWrite(descriptor, object, undefined, context.user)
       checkEscalation(authorizer, descriptor, object, undefined, context.user)
     },
     admitUpdate(descriptor, object, old, context) {
+      checkNodeWrite(descriptor, object, old, context.user)
       checkEscalation(authorizer, descriptor, object, old, context.user)
     },
-    checkDelete(descriptor, object) {
+    checkDelete(descriptor, object, context) {
+      checkNodeWrite(descriptor, object, object, context.user)
       checkNamespaceDeletion(descriptor, object)
     },
   }

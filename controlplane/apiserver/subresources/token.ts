@@ -1,4 +1,5 @@
 // TokenRequest: a token for a service account, bound to a pod, secret or node if wanted, good for a while.
+import { checkNodeToken } from '../admission/node-restriction.ts'
 import { jsonReply } from '../http.ts'
 import type { Reply } from '../http.ts'
 import type { TokenSubject } from '../authentication/service-account-tokens.ts'
@@ -19,7 +20,7 @@ const bindable: Readonly<Record<string, { readonly resource: string; readonly na
 }
 
 export async function requestToken(call: Call): Promise<Reply> {
-  const { serving, request, info, descriptor } = call
+  const { serving, request, info, descriptor, user } = call
   const wanted = await readKind(request, kind)
   const spec = isRecord(wanted['spec']) ? wanted['spec'] : {}
   const account = await serving.reader.current(descriptor, info.namespace, info.name)
@@ -29,6 +30,7 @@ export async function requestToken(call: Call): Promise<Reply> {
   }
   const audiences = Array.isArray(spec['audiences']) ? spec['audiences'].map(String) : []
   const subject: TokenSubject = { namespace: info.namespace, account: { name: info.name, uid: account.object.metadata.uid ?? '' }, ...boundTo(call, spec['boundObjectRef']) }
+  checkNodeToken(subject.pod === undefined ? undefined : serving.cache.named('pods')?.get(info.namespace, subject.pod.name)?.object, user)
   const { token, expires } = serving.tokens.issue(subject, audiences, seconds)
   return jsonReply(201, {
     ...wanted,

@@ -158,6 +158,7 @@ export class Writer {
     if (part === 'status') {
       strategy?.applyDefaults?.(object)
       strategy?.prepareForStatusUpdate?.(object, old, context)
+      this.#admission.admitUpdate(descriptor, object, old, context)
       errors = strategy?.validateStatusUpdate?.(object, old, context) ?? []
     } else {
       strategy?.applyDefaults?.(object)
