@@ -45,7 +45,8 @@ export function readSystemInfo(version: RuntimeVersion): NodeSystemInfo {
     systemUUID: wordsOf('/sys/class/dmi/id/product_uuid') || machineID,
     bootID: wordsOf('/proc/sys/kernel/random/boot_id'),
     kernelVersion: version.kernelVersion,
-    osImage: version.osImage,
+    // The engine's own words for it add what it thinks of where it runs.
+    osImage: /^PRETTY_NAME="?([^"\n]+)/m.exec(wordsOf('/etc/os-release'))?.[1] ?? version.osImage,
     containerRuntimeVersion: `${version.runtimeName}://${version.runtimeVersion}`,
     kubeletVersion,
     kubeProxyVersion: '',

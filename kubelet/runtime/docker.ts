@@ -2,10 +2,11 @@
 import { readFileSync } from 'node:fs'
 import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import Docker from 'dockerode'
+import type Dockerode from 'dockerode'
 import { engineCall, engineCallIdempotent, statusOf } from './docker-error.ts'
 import { containerOf, labelFilter, podUidLabel, sandboxOf } from './docker-names.ts'
 import { containerOptions, leastOomScore, sandboxOptions, type DockerDefaults } from './docker-options.ts'
+import { Docker } from './dockerode.ts'
 import { connectionOver, demultiplex, jsonLines, sessionOver, undivided } from './docker-streams.ts'
 import { ExecTimeoutError } from './runtime.ts'
 import type {
@@ -29,7 +30,7 @@ const eventKinds: Readonly<Record<string, RuntimeEvent['kind']>> = {
 class DockerRuntime implements ContainerRuntime {
   readonly name = 'docker'
   readonly networkedBy = 'kubelet'
-  readonly #docker: Docker
+  readonly #docker: Dockerode
   readonly #socketPath: string
   readonly #defaults: DockerDefaults
 
@@ -92,7 +93,7 @@ class DockerRuntime implements ContainerRuntime {
   }
 
   /** Creates; a name that a dead attempt of the same container still holds (a crash between create and start) is freed first. */
-  async #create(operation: string, options: Docker.ContainerCreateOptions & { name: string }): Promise<string> {
+  async #create(operation: string, options: Dockerode.ContainerCreateOptions & { name: string }): Promise<string> {
     const create = (): Promise<{ id: string }> => engineCall(operation, options.name, () => this.#docker.createContainer(options))
     try {
       return (await create()).id
@@ -121,7 +122,7 @@ class DockerRuntime implements ContainerRuntime {
     return (await this.#list('container', podUid)).map(containerOf)
   }
 
-  #list(type: 'podsandbox' | 'container', podUid?: string): Promise<Docker.ContainerInfo[]> {
+  #list(type: 'podsandbox' | 'container', podUid?: string): Promise<Dockerode.ContainerInfo[]> {
     return engineCall('list', 'containers', () => this.#docker.listContainers({ all: true, filters: { label: labelFilter(type, podUid) } }))
   }
 
@@ -209,7 +210,7 @@ class DockerRuntime implements ContainerRuntime {
   }
 
   /** The engine has no call that ends an exec's process, so it is ended as a process of this host, if it is one of that container. */
-  async #killExec(id: string, exec: Docker.Exec): Promise<void> {
+  async #killExec(id: string, exec: Dockerode.Exec): Promise<void> {
     const { Pid: pid, Running: running } = await engineCall('inspect exec in', id, () => exec.inspect())
     if (!running || pid <= 0) return
     try {
@@ -223,7 +224,7 @@ class DockerRuntime implements ContainerRuntime {
     return (await this.#exec(id, command, options)).session
   }
 
-  async #exec(id: string, command: readonly string[], options: StreamOptions): Promise<{ exec: Docker.Exec; session: StreamSession }> {
+  async #exec(id: string, command: readonly string[], options: StreamOptions): Promise<{ exec: Dockerode.Exec; session: StreamSession }> {
     const { stdin, stdout, stderr, tty } = options
     const what = `${command.join(' ')} in ${id}`
     const exec = await engineCall('run', what, () => this.#docker.getContainer(id).exec({
@@ -311,7 +312,7 @@ class DockerRuntime implements ContainerRuntime {
 }
 
 /** The output of an exec ends a moment before the engine knows its exit code. */
-async function exitCodeOf(exec: Docker.Exec, what: string): Promise<number | undefined> {
+async function exitCodeOf(exec: Dockerode.Exec, what: string): Promise<number | undefined> {
   for (let waitMs = 2; ; waitMs = Math.min(waitMs * 2, 200)) {
     const found = await engineCall('read the exit code of', what, () => exec.inspect())
     if (!found.Running) return found.ExitCode ?? undefined
@@ -324,7 +325,7 @@ function timeOf(text: string): number | undefined {
   return text === '' || text.startsWith('0001-') ? undefined : Date.parse(text)
 }
 
-function statusFrom(found: Docker.ContainerInspectInfo): RuntimeContainerStatus {
+function statusFrom(found: Dockerode.ContainerInspectInfo): RuntimeContainerStatus {
   const { State: state, Config: config } = found
   const listed = containerOf({ Id: found.Id, Created: Date.parse(found.Created) / 1000, State: state.Status, Labels: config.Labels })
   const startedAtMs = timeOf(state.StartedAt)
