@@ -1,5 +1,5 @@
 /** Groups apps and batch, as far as Fairway's parts read or write them. */
-import type { ObjectReference, PodTemplateSpec } from './core.ts'
+import type { ObjectReference, PersistentVolumeClaim, PodTemplateSpec } from './core.ts'
 import type { Condition, IntOrString, KubeObject, LabelSelector } from './meta.ts'
 
 export interface DeploymentSpec {
@@ -88,7 +88,9 @@ export interface StatefulSet extends KubeObject {
     updateStrategy?: { type?: 'RollingUpdate' | 'OnDelete'; rollingUpdate?: { partition?: number; maxUnavailable?: IntOrString } }
     minReadySeconds?: number
     revisionHistoryLimit?: number
-    volumeClaimTemplates?: unknown[]
+    /** The number of the first pod; default 0. */
+    ordinals?: { start?: number }
+    volumeClaimTemplates?: PersistentVolumeClaim[]
   }
   status?: {
     observedGeneration?: number
