@@ -1,5 +1,6 @@
 /** Real packets through the kernel: clients, the host and endpoints are namespaces, see test-support/network.ts. */
 import { execFileSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
 import t from 'tap'
 import { systemClock } from '../api/clock.ts'
 import { createLogger } from '../api/log.ts'
@@ -7,8 +8,10 @@ import type { Node } from '../api/types.ts'
 import { openNftables } from '../netlink/nftables/index.ts'
 import { cleanupProxy, startProxy } from './index.ts'
 import type { Proxy } from './index.ts'
+import { whereTo } from './model.ts'
 import { SmallApi } from './test-support/api.ts'
 import { makeNetwork } from './test-support/network.ts'
+import type { Peer } from './test-support/network.ts'
 import { service, slice } from './test-support/objects.ts'
 
 if (process.getuid?.() !== 0) {
@@ -39,6 +42,12 @@ function nft(...words: string[]): string {
   return execFileSync('nsenter', [`--net=${network.hostPath}`, 'nft', ...words], { encoding: 'utf8' })
 }
 
+/** The table as nft lists it; elements, which come in any order, sorted, and without what passes with time. */
+function listed(): string {
+  return nft('list', 'table', 'inet', 'fairway-proxy').replaceAll(/ expires \w+/g, '')
+    .replaceAll(/elements = \{ ([^}]*) \}/g, (_, text: string) => `elements = {\n${text.split(',').map((element) => `\t\t\t${element.trim()},\n`).toSorted().join('')}\t\t}`)
+}
+
 async function eventually(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
   for (let attempt = 0; attempt < 200; attempt += 1) {
     if (await holds()) return
@@ -46,6 +55,9 @@ async function eventually(what: string, holds: () => boolean | Promise<boolean>)
   }
   throw new Error(`never: ${what}`)
 }
+
+/** For what may not be there yet: a packet that was dropped is only sent again after a second. */
+const quick = { timeoutMs: 50 }
 
 /** Answers of some calls, each once. */
 async function answers(call: () => Promise<string>, times = 12): Promise<string[]> {
@@ -81,14 +93,14 @@ t.test('an endpoint reaches itself through its own service', async (t) => {
   api.putService(service('self', { clusterIPs: ['10.96.0.54', 'fd00:10:96::54'] }))
   api.putSlice(slice('self', ['10.244.0.5']))
   api.putSlice(slice('self', ['fd00:10:244::5'], { name: 'self-6' }))
-  await eventually('the service answers', async () => (await podA.call('tcp', '10.96.0.54', 80)).startsWith('a '))
+  await eventually('the service answers', async () => (await podA.call('tcp', '10.96.0.54', 80, quick)).startsWith('a '))
   t.match(await podA.call('tcp', 'fd00:10:96::54', 80), /^a /)
 })
 
 t.test('a service of the host\'s own network answers the host and pods', async (t) => {
   api.putService(service('host', { clusterIP: '10.96.0.55' }))
   api.putSlice(slice('host', [{ addresses: ['192.0.2.1'], nodeName: 'node-1' }], { ports: [{ port: 7000 }] }))
-  await eventually('the service answers', async () => (await podA.call('tcp', '10.96.0.55', 80)) === 'host 10.244.0.5')
+  await eventually('the service answers', async () => (await podA.call('tcp', '10.96.0.55', 80, quick)) === 'host 10.244.0.5')
   t.match(await onHost.call('tcp', '10.96.0.55', 80), /^host /)
 })
 
@@ -123,7 +135,8 @@ t.test('UDP: the client keeps its endpoint, moves when that one goes, and is not
 t.test('TCP: connections to a draining endpoint go on, and those to a removed one end at once', async (t) => {
   api.putService(service('drain', { clusterIP: '10.96.0.58' }))
   api.putSlice(slice('drain', ['10.244.0.6']))
-  await eventually('the service answers', async () => (await podA.open('long', '10.96.0.58', 80)) === 'b 10.244.0.5')
+  await eventually('the service answers', async () => (await podA.call('tcp', '10.96.0.58', 80, quick)) === 'b 10.244.0.5')
+  await podA.open('long', '10.96.0.58', 80)
   api.putSlice(slice('drain', ['~10.244.0.6', '10.244.1.5']))
   await eventually('new connections go elsewhere', async () => (await podA.call('tcp', '10.96.0.58', 80)).startsWith('remote'))
   await systemClock.sleep(150)
@@ -137,7 +150,7 @@ t.test('client affinity: a client stays where it went, until that endpoint goes'
   api.putService(service('sticky', { clusterIPs: ['10.96.0.59', 'fd00:10:96::59'], sessionAffinity: 'ClientIP' }))
   api.putSlice(slice('sticky', ['10.244.0.6', '10.244.1.5']))
   api.putSlice(slice('sticky', ['fd00:10:244::6', 'fd00:10:244:1::5'], { name: 'sticky-6' }))
-  await eventually('the service answers', async () => /^(b|remote) /.test(await podA.call('tcp', '10.96.0.59', 80)))
+  await eventually('the service answers', async () => /^(b|remote) /.test(await podA.call('tcp', '10.96.0.59', 80, quick)))
   for (const [address, others] of [['10.96.0.59', ['10.244.0.6', '10.244.1.5']], ['fd00:10:96::59', ['fd00:10:244::6', 'fd00:10:244:1::5']]] as const) {
     const first = await answers(() => podA.call('tcp', address, 80), 12)
     t.equal(first.length, 1, String(first))
@@ -153,7 +166,7 @@ t.test('client affinity: a client stays where it went, until that endpoint goes'
 t.test('Local policies keep traffic here, with the client\'s address', async (t) => {
   api.putService(service('local', { clusterIP: '10.96.0.60', type: 'NodePort', externalTrafficPolicy: 'Local', internalTrafficPolicy: 'Local', ports: [{ port: 80, nodePort: 30082 }] }))
   api.putSlice(slice('local', ['10.244.0.6', '10.244.1.5']))
-  await eventually('the service answers', async () => (await podA.call('tcp', '10.96.0.60', 80)) === 'b 10.244.0.5')
+  await eventually('the service answers', async () => (await podA.call('tcp', '10.96.0.60', 80, quick)) === 'b 10.244.0.5')
   t.strictSame(await answers(() => podA.call('tcp', '10.96.0.60', 80)), ['b 10.244.0.5'])
   t.strictSame(await answers(() => outside.call('tcp', '192.0.2.1', 30082)), ['b 198.51.100.9'])
   t.strictSame((await answers(() => podA.call('tcp', '192.0.2.1', 30082))).map((text) => text.split(' ')[0]), ['b', 'remote'], 'clients on the node may go anywhere')
@@ -172,9 +185,44 @@ t.test('a balancer\'s source ranges let in whom they name', async (t) => {
   await eventually('let in', async () => (await outside.call('tcp', '203.0.113.80', 80, { timeoutMs: 100 })) === 'b 198.51.100.9')
 })
 
+t.test('the whole table, as nft lists it', async (t) => {
+  const file = new URL('test-support/typical.nft', import.meta.url)
+  // Indices tell what was before; these begin anew.
+  api.putSlice(slice('sticky', []))
+  api.putSlice({ ...slice('sticky', [], { name: 'sticky-6' }), addressType: 'IPv6' })
+  await eventually('the sticky service is empty', () => (nft('list', 'table', 'inet', 'fairway-proxy').match(/(?:10\.96\.0\.59|fd00:10:96::59) . tcp . 80 : goto refuse/g) ?? []).length === 2)
+  api.putSlice(slice('sticky', ['10.244.0.6', '10.244.1.5']))
+  api.putSlice(slice('sticky', ['fd00:10:244::6', 'fd00:10:244:1::5'], { name: 'sticky-6' }))
+  await eventually('and has two endpoints again', () => (nft('list', 'table', 'inet', 'fairway-proxy').match(/goto n2-sticky/g) ?? []).length === 2)
+  const table = listed().replaceAll(/(affinity[46] \{[^}]*?)\n\t\telements = \{[^}]*\}/g, '$1')
+  if (process.argv.includes('--update')) writeFileSync(file, table)
+  t.equal(table, readFileSync(file, 'utf8'))
+})
+
+t.test('the model says the same as the packets', async (t) => {
+  using nftables = openNftables({ netns: network.host })
+  const ruleset = nftables.list({ family: 'inet', name: 'fairway-proxy' })
+  if (ruleset === undefined) throw new Error('no table')
+  const names: Readonly<Record<string, string>> = { '10.244.0.6': 'b', '10.244.0.5': 'a', '10.244.1.5': 'remote', 'fd00:10:244::6': 'b', 'fd00:10:244:1::5': 'remote', '192.0.2.1': 'host' }
+  const hostAddresses = ['192.0.2.1', '2001:db8::1', '198.51.100.1']
+  const cases: readonly (readonly [Peer, string, string, number])[] = [
+    [podA, '10.244.0.5', '10.96.0.53', 80], [podA, '10.244.0.5', '10.96.0.54', 80], [podA, '10.244.0.5', '10.96.0.56', 80], [podA, '10.244.0.5', '10.96.0.60', 80], [podA, '10.244.0.5', '192.0.2.1', 30082],
+    [podA, 'fd00:10:244::5', 'fd00:10:96::53', 80], [podA, '10.244.0.5', '10.96.0.53', 81], [podA, '10.244.0.5', '10.96.77.77', 80], [outside, '198.51.100.9', '192.0.2.1', 30080],
+    [outside, '198.51.100.9', '192.0.2.1', 30081], [outside, '198.51.100.9', '192.0.2.1', 30082], [outside, '198.51.100.9', '203.0.113.80', 80], [outside, '2001:db8:1::9', '2001:db8::1', 30080],
+  ]
+  for (const [peer, source, destination, port] of cases) {
+    const fates = whereTo(ruleset, { source, destination, protocol: 'tcp', port, hostAddresses }).map((fate) => {
+      if (fate.kind === 'rejected') return 'ECONNREFUSED'
+      if (fate.kind !== 'endpoint') return 'timeout'
+      return `${names[fate.address]} ${fate.masqueraded ? 'another' : source}`
+    })
+    const heard = await answers(async () => (await peer.call('tcp', destination, port, { timeoutMs: 100 })).replace(/ (?!another)(\S+)$/, (_, seen: string) => ` ${seen === source ? seen : 'another'}`), fates.length * 6)
+    t.strictSame(heard, [...new Set(fates)].toSorted(), `${source} to ${destination} ${port}`)
+  }
+})
+
 t.test('a restart adopts what is there: open connections go on, and nothing is written', async (t) => {
   t.match(await podA.open('through', '10.96.0.53', 80), /10\.244\.0\.5/)
-  const listed = (): string => nft('list', 'table', 'inet', 'fairway-proxy').replaceAll(/ expires \w+/g, '')
   const before = listed()
   await proxy.stop()
   t.match(await podA.call('tcp', '10.96.0.53', 80), / 10\.244\.0\.5/, 'services go on without it')

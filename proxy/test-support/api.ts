@@ -88,8 +88,13 @@ export class SmallApi {
     const watcher: Watcher = { lines: [], wake: () => wake() }
     const watchers = this.#watchers.get(path) ?? new Set<Watcher>()
     this.#watchers.set(path, watchers.add(watcher))
-    signal?.addEventListener('abort', () => wake())
-    while (signal?.aborted !== true) {
+    let ended = false
+    signal?.addEventListener('abort', () => {
+      ended = true
+      wake()
+    })
+    for (;;) {
+      if (ended) break
       const line = watcher.lines.shift()
       if (line === undefined) await new Promise<void>((resolve) => (wake = resolve))
       else yield Buffer.from(line)

@@ -79,7 +79,7 @@ function prepareHost(netns: Netns): void {
   using route = RouteSocket.open({ netns })
   route.links.set('lo', { up: true })
   for (const setting of ['ipv4/ip_forward', 'ipv6/conf/all/forwarding']) writeSysctl(setting, 1, { netns })
-  for (const setting of ['ipv4/conf/all/rp_filter', 'ipv4/conf/default/rp_filter', 'ipv6/conf/default/accept_dad']) writeSysctl(setting, 0, { netns })
+  for (const setting of ['ipv4/conf/all/rp_filter', 'ipv4/conf/default/rp_filter', 'ipv6/conf/default/accept_dad', 'ipv4/conf/all/send_redirects', 'ipv4/conf/default/send_redirects']) writeSysctl(setting, 0, { netns })
 }
 
 const split = (text: string): { address: string; prefixLength: number } => {
