@@ -15,6 +15,7 @@ import { taintEvictionController } from './node-lifecycle/taint-eviction.ts'
 import { podGCController } from './pod-gc/index.ts'
 import { replicaSetController } from './replica-set/index.ts'
 import { rootCAController, serviceAccountController } from './service-accounts.ts'
+import { statefulSetController } from './stateful-set/index.ts'
 
 export type { ControllersOptions } from './controller.ts'
 
@@ -23,6 +24,7 @@ const factories: Readonly<Record<string, ControllerFactory>> = {
   'deployment': deploymentController,
   'replicaset': replicaSetController,
   'daemonset': daemonSetController,
+  'statefulset': statefulSetController,
   'job': jobController,
   'cronjob': cronJobController,
   'endpointslice': endpointSliceController,

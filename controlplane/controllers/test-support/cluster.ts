@@ -1,6 +1,7 @@
 /** A control plane in one process, without a scheduler and with pretended kubelets: for tests of the controllers. */
 import { Client, isConflict, isNotFound } from '../../../api/client.ts'
 import { FakeClock } from '../../../api/clock.ts'
+import type { Component } from '../../../api/component.ts'
 import { Informer } from '../../../api/informer.ts'
 import { silentLogger } from '../../../api/log.ts'
 import { leases, nodes, pods } from '../../../api/resources.ts'
@@ -20,6 +21,7 @@ export interface TestCluster {
   eachState(look: (pods: readonly Pod[]) => void): void
   /** Lets everything that is under way come to rest. */
   settle(ms?: number): Promise<void>
+  restartControllers(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -36,7 +38,8 @@ export async function startTestCluster(options: Partial<ControllersOptions> & { 
   const clientOf = (name: string): Client => new Client(server.transport({ name, groups: ['system:masters', 'system:authenticated'] }))
   const client = clientOf('tester')
   const kubelet = new FakeKubelet(clientOf('kubelet'), clock)
-  const controllers = await startControllers({ client: clientOf('system:kube-controller-manager'), clock, random, log: silentLogger, ...controllerOptions })
+  const start = (): Promise<Component> => startControllers({ client: clientOf('system:kube-controller-manager'), clock, random, log: silentLogger, ...controllerOptions })
+  let controllers = await start()
   const shown = new Informer(client, pods, { clock, random: () => 0 })
   shown.start()
   const settle = async (ms = 20): Promise<void> => {
@@ -52,6 +55,10 @@ export async function startTestCluster(options: Partial<ControllersOptions> & { 
         await settle(stepMs)
       }
       throw new Error(`never came: ${what}`)
+    },
+    async restartControllers() {
+      await controllers.stop()
+      controllers = await start()
     },
     async stop() {
       kubelet.stop()
