@@ -1,4 +1,5 @@
 /** Running components: several as one, and one until a signal ends it. */
+import { flushCompileCache } from 'node:module'
 import { Client } from '../api/client.ts'
 import type { Component } from '../api/component.ts'
 import { httpsTransport } from '../api/https-transport.ts'
@@ -8,6 +9,8 @@ type Start = () => Promise<Component>
 
 /** How long a component may take to end cleanly before the process ends all the same. */
 const stopMs = 10_000
+/** When what Node made of the sources is written to its cache: a process that is killed later has left it to the next. */
+const flushMs = 3000
 
 /** Starts components at once and makes them one: it ends with the first that ends. When one cannot start, the others are stopped. */
 export async function together(starts: readonly (Start | { readonly atEnd: () => void })[]): Promise<Component> {
@@ -43,6 +46,7 @@ export async function runUntilSignal(starting: Promise<Component>): Promise<void
   const component = await Promise.race([starting, signalled])
   // Asked to end before it began: nothing is to be ended.
   if (component === undefined) process.exit(0)
+  setTimeout(flushCompileCache, flushMs).unref()
   await Promise.race([component.done, signalled])
   await component.stop()
   process.exit(0)

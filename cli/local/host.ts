@@ -31,7 +31,8 @@ export interface NewHost {
 
 function environment(cluster: string, host: string, more: Readonly<Record<string, string>> = {}): Record<string, string> {
   const path = [...(process.env['PATH'] ?? '').split(':'), '/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'].filter((folder) => folder.startsWith('/'))
-  return { PATH: [...new Set(path)].join(':'), HOME: '/root', LANG: 'C.UTF-8', FAIRWAY_CLUSTER: cluster, FAIRWAY_HOST: host, ...more }
+  const cache = process.env['NODE_COMPILE_CACHE']
+  return { ...(cache === undefined ? {} : { NODE_COMPILE_CACHE: cache }), PATH: [...new Set(path)].join(':'), HOME: '/root', LANG: 'C.UTF-8', FAIRWAY_CLUSTER: cluster, FAIRWAY_HOST: host, ...more }
 }
 
 /** Starts the holder of the switch's namespace; resolves to its process id. */
