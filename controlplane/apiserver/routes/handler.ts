@@ -15,6 +15,7 @@ import { handleSubresource } from '../subresources/index.ts'
 import { streamUpstream } from '../subresources/streams.ts'
 import type { Call, Serving } from './call.ts'
 import { discover } from './discovery.ts'
+import { Metrics } from './metrics.ts'
 import { OpenApi } from './openapi.ts'
 import { handleResource } from './resource.ts'
 
@@ -39,7 +40,7 @@ const version = {
 }
 
 export function createHandler(options: HandlerOptions): { readonly handle: Handler; readonly upgrade: UpgradeHandler } {
-  const openApi = new OpenApi(options.serving.registry)
+  const documents = { openApi: new OpenApi(options.serving.registry), metrics: new Metrics() }
   let inFlight = 0
   const handle = async (request: HttpRequest): Promise<Reply> => {
     const open = openPaths(options, request)
@@ -48,7 +49,7 @@ export function createHandler(options: HandlerOptions): { readonly handle: Handl
     if (inFlight >= inFlightMax) return errorReply(new StatusError(429, 'TooManyRequests', 'Too many requests, please try again later.', { retryAfterSeconds: 1 }))
     inFlight++
     try {
-      return await answer(options, openApi, request)
+      return await answer(options, documents, request)
     } catch (error) {
       return errorReply(statusOf(error, options.log, request))
     } finally {
@@ -86,16 +87,36 @@ function openPaths({ caCertificate, notReady }: HandlerOptions, { path, method }
   }
 }
 
-async function answer(options: HandlerOptions, openApi: OpenApi, request: HttpRequest): Promise<Reply> {
+/** What the handler has of its own beside resources. */
+interface Documents {
+  readonly openApi: OpenApi
+  readonly metrics: Metrics
+}
+
+async function answer(options: HandlerOptions, { openApi, metrics }: Documents, request: HttpRequest): Promise<Reply> {
   const { serving, serverAddress } = options
   const { user, info } = admit(options, request)
   if (!info.isResource) {
     if (request.method !== 'GET' && request.method !== 'HEAD') throw noSuchPath()
+    if (info.path === '/metrics') return metrics.answer(serving)
     const found = discover(serving.registry, request, serverAddress()) ?? openApi.answer(request) ?? issuerPaths(serving, request)
     if (found === undefined) throw noSuchPath()
     return found
   }
   const call = callOf(serving, request, info, user)
+  try {
+    const reply = await answerCall(call)
+    metrics.count(call, reply.status)
+    return reply
+  } catch (error) {
+    const refusal = statusOf(error, options.log, request)
+    metrics.count(call, refusal.code)
+    throw refusal
+  }
+}
+
+async function answerCall(call: Call): Promise<Reply> {
+  const { info } = call
   if (info.subresource !== '') {
     if (info.name === '') throw badRequest('name must be provided')
     return handleSubresource(call)

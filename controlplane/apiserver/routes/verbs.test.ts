@@ -232,3 +232,16 @@ t.test('old events go, and history is kept bounded', async (t) => {
   t.same(names(await ask(server, 'GET', '/api/v1/namespaces/default/events')), ['new'])
   t.ok(store.compactedRevision > 1)
 })
+
+t.test('metrics count what was asked and answered', async (t) => {
+  const { server } = await startTestServer(t)
+  await ask(server, 'GET', `${configMaps}/none`)
+  await ask(server, 'GET', `${configMaps}/none`)
+  await ask(server, 'BREW', `${configMaps}/none`)
+  const { text, status } = await ask(server, 'GET', '/metrics')
+  t.equal(status, 200)
+  t.match(text, /apiserver_request_total\{verb="GET",group="",version="v1",resource="configmaps",subresource="",code="404"\} 2/)
+  t.match(text, /apiserver_resource_objects\{group="",resource="namespaces"\} 4/)
+  t.match(text, /process_resident_memory_bytes/)
+  t.notMatch(text, 'BREW')
+})
