@@ -6,7 +6,6 @@ import { isRecord, valueAt } from '../../object.ts'
 import { humanDuration } from './age.ts'
 import { ageColumn, column, integer, nameColumn, none, some, wide } from './column.ts'
 
-export const nameAndAge: readonly Column[] = [nameColumn, ageColumn]
 export const createdAt: readonly Column[] = [nameColumn, column('Created At', ({ metadata }) => metadata.creationTimestamp ?? null)]
 
 function text(object: unknown, path: string, otherwise = ''): string {

@@ -26,8 +26,10 @@ export function defaultEndpointSlice({ ports }: EndpointSlice): void {
 
 const accessGroup = 'rbac.authorization.k8s.io'
 
-export function defaultRoleBinding({ roleRef, subjects }: RoleBinding): void {
-  if (roleRef !== undefined && (roleRef.apiGroup ?? '') === '') roleRef.apiGroup = accessGroup
+export function defaultRoleBinding(binding: RoleBinding): void {
+  const { subjects } = binding
+  const roleRef = (binding.roleRef ??= { apiGroup: '', kind: 'Role', name: '' })
+  roleRef.apiGroup ||= accessGroup
   for (const subject of subjects ?? []) {
     if (subject.kind === 'User' || subject.kind === 'Group') subject.apiGroup ??= accessGroup
   }

@@ -34,7 +34,7 @@ function defaultPodSpec(spec: PodSpec): void {
   for (const volume of spec.volumes ?? []) defaultVolume(volume)
 }
 
-export function defaultContainer(container: Container): void {
+function defaultContainer(container: Container): void {
   container.imagePullPolicy ??= isLatest(container.image ?? '') ? 'Always' : 'IfNotPresent'
   container.resources ??= {}
   container.terminationMessagePath ??= '/dev/termination-log'

@@ -1,6 +1,7 @@
 // Services: what is filled in, what an update keeps, and the addresses and ports that are taken for them.
 import type { IPFamily, Service } from '../../../../api/types.ts'
 import type { Strategy } from '../../descriptor.ts'
+import { equalJson } from '../../object.ts'
 import { familyOf } from '../allocation/address-range.ts'
 import type { ClusterIPs } from '../allocation/cluster-ips.ts'
 import { needsHealthCheck, needsNodePorts } from '../allocation/node-ports.ts'
@@ -80,6 +81,11 @@ function keepAllocated(service: Service, old: Service): void {
   const { spec } = service
   if (spec.type !== 'ExternalName' && old.spec.type !== 'ExternalName') {
     const asked = spec.clusterIP ?? ''
+    // Who knows only `clusterIP` changes that alone; `clusterIPs` follows (NormalizeClusterIPs).
+    if (asked !== (old.spec.clusterIP ?? '') && equalJson(spec.clusterIPs, old.spec.clusterIPs)) {
+      if (asked === '') delete spec.clusterIPs
+      else spec.clusterIPs = [asked, ...(spec.clusterIPs ?? []).slice(1)]
+    }
     if (asked === '' && (spec.clusterIPs ?? []).length === 0) {
       if (old.spec.clusterIP !== undefined) spec.clusterIP = old.spec.clusterIP
       if (old.spec.clusterIPs !== undefined) spec.clusterIPs = [...old.spec.clusterIPs]
@@ -102,7 +108,7 @@ function dropUnneeded(service: Service, old: Service): void {
   const { spec } = service
   if (spec.type === 'ExternalName' && old.spec.type !== 'ExternalName') {
     if (spec.clusterIP === old.spec.clusterIP) delete spec.clusterIP
-    if (JSON.stringify(spec.clusterIPs) === JSON.stringify(old.spec.clusterIPs)) delete spec.clusterIPs
+    if (equalJson(spec.clusterIPs, old.spec.clusterIPs)) delete spec.clusterIPs
     delete spec.ipFamilies
     delete spec.ipFamilyPolicy
     delete spec.internalTrafficPolicy

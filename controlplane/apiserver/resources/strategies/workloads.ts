@@ -26,6 +26,8 @@ export const jobStrategy = strategyOf<Job>(
     prepareForCreate(job) {
       job.status = {}
       if (job.spec.manualSelector !== true) selectOwnPods(job)
+      // A job without labels has those of its pods, these too.
+      defaultJob(job)
     },
   },
 )

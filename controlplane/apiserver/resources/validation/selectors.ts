@@ -57,7 +57,7 @@ function validateWeight(weight: number | undefined, path: string, errors: FieldE
   if (weight === undefined || weight < 1 || weight > 100) errors.invalid(path, weight ?? 0, 'must be in the range 1-100')
 }
 
-export function validateNodeTerm({ matchExpressions = [], matchFields = [] }: Sent<NodeSelectorTerm>, path: string, errors: FieldErrors): void {
+function validateNodeTerm({ matchExpressions = [], matchFields = [] }: Sent<NodeSelectorTerm>, path: string, errors: FieldErrors): void {
   for (const [i, { key = '', operator, values = [] }] of matchExpressions.entries()) {
     const at = `${path}.matchExpressions[${i}]`
     switch (operator) {
