@@ -51,6 +51,7 @@ export function listStrategy({ kind, path }: Place): ListStrategy {
   if (parent === 'spec' && podSpecKinds.has(kind)) return keyed(ofPodSpec, field)
   if (kind === 'Service' && path.join('.') === 'spec.ports') return { by: 'port' }
   if (kind === 'Node' && path.join('.') === 'spec.podCIDRs') return { primitives: true }
+  if (kind === 'CSINode' && path.join('.') === 'spec.drivers') return { by: 'name' }
   if (kind === 'ServiceAccount' && path.length === 1 && field === 'secrets') return { by: 'name' }
   if (webhookKinds.has(kind) && field === 'webhooks') return { by: 'name' }
   return undefined
