@@ -4,7 +4,25 @@
  */
 import type { Clock, Timer } from '../api/clock.ts'
 import type { Logger } from '../api/log.ts'
+import { deleteConntrack } from '../netlink/conntrack.ts'
 import type { ConntrackFilter } from '../netlink/conntrack.ts'
+import { isNotFound } from '../netlink/errors.ts'
+import type { Netns } from '../netlink/netns.ts'
+import { readSysctl } from '../netlink/sysctl.ts'
+
+/** Deletes matching entries of a network namespace; returns how many went. An empty table, which would cost as much as a full one, is not looked through. */
+export function deleteFrom(netns: Netns | undefined): (filters: readonly ConntrackFilter[]) => number {
+  return (filters) => (isEmpty(netns) ? 0 : deleteConntrack(filters, { netns }))
+}
+
+function isEmpty(netns: Netns | undefined): boolean {
+  try {
+    return readSysctl('netfilter/nf_conntrack_count', { netns }) === '0'
+  } catch (error) {
+    if (isNotFound(error)) return false
+    throw error
+  }
+}
 
 export interface ConntrackCleaner {
   /** Has these forgotten soon. */

@@ -10,14 +10,13 @@ import type { Logger } from '../api/log.ts'
 import { endpointSlices, nodes, services } from '../api/resources.ts'
 import type { EndpointSlice, KubeObject, Node, Service } from '../api/types.ts'
 import { WorkQueue } from '../api/work-queue.ts'
-import { deleteConntrack } from '../netlink/conntrack.ts'
 import { isNotFound } from '../netlink/errors.ts'
 import type { Netns } from '../netlink/netns.ts'
 import { openNftables } from '../netlink/nftables/index.ts'
 import type { Nftables } from '../netlink/nftables/index.ts'
 import { RouteSocket } from '../netlink/route/index.ts'
 import { writeSysctl } from '../netlink/sysctl.ts'
-import { createCleaner } from './conntrack.ts'
+import { createCleaner, deleteFrom } from './conntrack.ts'
 import type { ConntrackCleaner } from './conntrack.ts'
 import { families } from './families.ts'
 import { startHealthServer } from './health.ts'
@@ -110,7 +109,7 @@ class ServiceProxy implements Proxy {
     this.#nftables = options.nftables ?? openNftables({ netns })
     const fixed = { localhost: this.#node.nodePortAddresses.includes('127.0.0.1') }
     this.#sync = new Sync({ nftables: this.#nftables, fixed, clock, log, onMustSync: () => this.#queue.add(syncKey) })
-    this.#cleaner = createCleaner({ clock, log, deleteMatching: (filters) => deleteConntrack(filters, { netns }) })
+    this.#cleaner = createCleaner({ clock, log, deleteMatching: options.nftables === undefined ? deleteFrom(netns) : () => 0 })
     const { promise, resolve } = Promise.withResolvers<void>()
     this.done = promise
     this.#resolveDone = resolve

@@ -234,6 +234,33 @@ t.test('a restart adopts what is there: open connections go on, and nothing is w
   t.equal(await podA.say('through', 'still'), 'still')
 })
 
+t.test('neither restarts nor changes of other services cost a connection', async (t) => {
+  api.putService(service('other', { clusterIP: '10.96.0.62' }))
+  let over = false
+  const failures: string[] = []
+  let calls = 0
+  const callers = [podA, podB, outside, onHost].map(async (peer) => {
+    for (;;) {
+      if (over) return
+      const answer = await (peer === outside ? peer.call('tcp', '192.0.2.1', 30080) : peer.call('tcp', '10.96.0.53', 80))
+      calls += 1
+      if (!/^(b|remote) /.test(answer)) failures.push(answer)
+    }
+  })
+  for (let turn = 0; turn < 10; turn += 1) {
+    for (let change = 0; change < 5; change += 1) {
+      api.putSlice(slice('other', Array.from({ length: (turn + change) % 4 }, (_, at) => `10.244.1.${100 + at + change}`)))
+      await systemClock.sleep(4)
+    }
+    await proxy.stop()
+    proxy = await start()
+  }
+  over = true
+  await Promise.all(callers)
+  t.strictSame(failures, [])
+  t.ok(calls > 50, `${calls} connections`)
+})
+
 t.test('what happened while it was away is caught up', async (t) => {
   await proxy.stop()
   api.putSlice(slice('web', ['10.244.0.6']))

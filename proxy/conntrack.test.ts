@@ -1,0 +1,33 @@
+import t from 'tap'
+import { FakeClock } from '../api/clock.ts'
+import { silentLogger } from '../api/log.ts'
+import type { ConntrackFilter } from '../netlink/conntrack.ts'
+import { createCleaner } from './conntrack.ts'
+
+const filter = (address: string): ConntrackFilter => ({ protocol: 'udp', originalDestination: { address, port: 53 } })
+
+t.test('what is forgotten within a moment is forgotten together, a failure is tried again, and stopping leaves nothing', async (t) => {
+  const clock = new FakeClock()
+  const seen: string[][] = []
+  let failures = 1
+  const cleaner = createCleaner({
+    clock, log: silentLogger,
+    deleteMatching(filters) {
+      if (failures-- > 0) throw new Error('no memory')
+      seen.push(filters.map(({ originalDestination }) => originalDestination?.address ?? ''))
+      return filters.length
+    },
+  })
+  cleaner.add([])
+  t.equal(clock.waiting, 0)
+  cleaner.add([filter('10.96.0.1')])
+  cleaner.add([filter('10.96.0.2')])
+  await clock.advance(100)
+  t.strictSame(seen, [])
+  await clock.advance(1000)
+  t.strictSame(seen, [['10.96.0.1', '10.96.0.2']])
+  cleaner.add([filter('10.96.0.3')])
+  cleaner.stop()
+  t.strictSame(seen.at(-1), ['10.96.0.3'])
+  t.equal(clock.waiting, 0)
+})
