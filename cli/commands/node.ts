@@ -23,6 +23,7 @@ export async function runNode(verb: 'stop' | 'start' | 'partition' | 'heal', hos
     case 'start': {
       if (runs) return print(`${host} runs already`)
       if (findSwitch(cluster) === undefined) throw new Error(`Cannot start ${host} of cluster ${cluster}: the cluster is stopped; 'fairway up${named(cluster)}' starts all of it`)
+      if (host !== controlPlaneHost && !hostInits(cluster).has(controlPlaneHost)) throw new Error(`Cannot start ${host} of cluster ${cluster}: its control plane is stopped; 'fairway node start${named(cluster)} ${controlPlaneHost}' starts that`)
       using progress = new Progress(process.stdout, () => performance.now())
       await startCluster(config, [host], { progress, signal: new AbortController().signal })
       return undefined

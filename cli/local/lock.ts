@@ -3,6 +3,7 @@
  * that happens, so that there is no lock file to be left behind.
  */
 import { connect, createServer } from 'node:net'
+import type { Socket } from 'node:net'
 import { once } from 'node:events'
 
 export interface Lock extends AsyncDisposable {
@@ -13,7 +14,11 @@ export interface Lock extends AsyncDisposable {
 export async function takeLock(name: string, onWait: () => void = () => undefined): Promise<Lock> {
   const path = `\0fairway/${name}`
   for (let attempt = 0; ; attempt += 1) {
-    const server = createServer((socket) => socket.on('error', () => socket.destroy()))
+    const waiting = new Set<Socket>()
+    const server = createServer((socket) => {
+      waiting.add(socket)
+      socket.on('error', () => socket.destroy()).on('close', () => waiting.delete(socket))
+    })
     try {
       server.listen(path)
       await once(server, 'listening')
@@ -21,6 +26,7 @@ export async function takeLock(name: string, onWait: () => void = () => undefine
       const release = async (): Promise<void> => {
         if (!server.listening) return
         server.close()
+        for (const socket of waiting) socket.destroy()
         await once(server, 'close')
       }
       return { release, [Symbol.asyncDispose]: release }

@@ -1,6 +1,6 @@
 /** Waits for the nodes of a local cluster, through its API. */
 import { readFileSync } from 'node:fs'
-import { Client } from '../../api/client.ts'
+import { ApiError, Client, isUnavailable } from '../../api/client.ts'
 import { httpsTransport } from '../../api/https-transport.ts'
 import { parseKubeconfig } from '../../api/kubeconfig.ts'
 import { leases, nodes } from '../../api/resources.ts'
@@ -23,7 +23,16 @@ export async function nodesReady(config: ClusterConfigFile, { hosts, startedAt, 
   try {
     const waiting = new Set(hosts)
     const look = async (): Promise<boolean> => {
-      const [present, heard] = await Promise.all([client.list(nodes, { signal }), client.list(leases, { namespace: 'kube-node-lease', signal })])
+      let lists
+      try {
+        lists = await Promise.all([client.list(nodes, { signal }), client.list(leases, { namespace: 'kube-node-lease', signal })])
+      } catch (error) {
+        signal.throwIfAborted()
+        // A control plane that has only just come may be away for a moment; the wait has an end.
+        if (error instanceof ApiError && !isUnavailable(error)) throw error
+        return false
+      }
+      const [present, heard] = lists
       const heardAt = new Map(heard.items.map(({ metadata, spec }) => [metadata.name, Date.parse(spec?.renewTime ?? '')]))
       for (const node of present.items) if (isReady(node) && (heardAt.get(node.metadata.name) ?? 0) >= startedAt - 1000) waiting.delete(node.metadata.name ?? '')
       if (waiting.size < hosts.length) detail(waiting.size === 0 ? '' : `${hosts.length - waiting.size} of ${hosts.length}`)

@@ -85,10 +85,11 @@ function isEmpty(config: Mapping): boolean {
 }
 
 function read(file: string): Mapping {
-  if (!existsSync(file)) return {}
+  const text = existsSync(file) ? readFileSync(file, 'utf8') : ''
+  if (text.trim() === '') return {}
   let present: unknown
   try {
-    present = load(readFileSync(file, 'utf8'))
+    present = load(text)
   } catch (error) {
     throw new Error(`Cannot change kubeconfig ${file}: ${(error as Error).message.split('\n')[0]}`, { cause: error })
   }
