@@ -53,6 +53,7 @@ function addControlLoop(program: Command, name: 'scheduler' | 'controller-manage
     return
   }
   addControllerOptions(program.command(name).description('the controllers alone').addOption(kubeconfigOption()).addOption(logLevelOption()))
+    .addOption(new Option('--controllers <names>', "which run, with commas between: '*', a name, '-name' for all but that one").default(['*'], '*').argParser((text: string) => text.split(',')))
     .action(async (options) => (await import('./commands/controller-manager.ts')).runControllerManager(options as never))
 }
 

@@ -8,15 +8,16 @@ import { clientFrom, runUntilSignal } from '../component.ts'
 export interface ControllerManagerFlags {
   readonly kubeconfig: string
   readonly clusterCidr: readonly string[]
+  readonly controllers: readonly string[]
   readonly nodeMonitorGracePeriod: number
   readonly logLevel: LogLevel
 }
 
 /** `fairway controller-manager` */
-export async function runControllerManager({ kubeconfig, clusterCidr, nodeMonitorGracePeriod, logLevel }: ControllerManagerFlags): Promise<void> {
+export async function runControllerManager({ kubeconfig, clusterCidr, controllers, nodeMonitorGracePeriod, logLevel }: ControllerManagerFlags): Promise<void> {
   const { ca } = loadKubeconfig(kubeconfig)
   return runUntilSignal(startControllers({
     client: clientFrom(kubeconfig), clock: systemClock, random: Math.random, log: createLogger({ level: logLevel }),
-    ...(ca === undefined ? {} : { rootCA: ca }), clusterCIDRs: clusterCidr, nodeMonitorGracePeriodMs: nodeMonitorGracePeriod,
+    ...(ca === undefined ? {} : { rootCA: ca }), clusterCIDRs: clusterCidr, controllers, nodeMonitorGracePeriodMs: nodeMonitorGracePeriod,
   }))
 }

@@ -38,7 +38,7 @@ const factories: Readonly<Record<string, ControllerFactory>> = {
   'root-ca-certificate-publisher': rootCAController,
 }
 
-export const controllerNames: readonly string[] = Object.keys(factories)
+const controllerNames: readonly string[] = Object.keys(factories)
 
 /** Starts the chosen controllers; resolves once their caches are filled and they run. Throws for a name that none has. */
 export async function startControllers(options: ControllersOptions): Promise<Component> {

@@ -52,7 +52,7 @@ export function isJobFinished({ status }: Job): boolean {
   return ['Complete', 'Failed'].some((type) => conditionOf(status?.conditions, type)?.status === 'True')
 }
 
-export function indexOf({ metadata }: Pod): number {
+function indexOf({ metadata }: Pod): number {
   return Number(metadata.annotations?.[indexAnnotation] ?? -1)
 }
 

@@ -16,7 +16,7 @@ export function nodeLifecycleController(context: ControllerContext): Controller 
 }
 
 /** Where kubelets renew their leases. */
-export const leaseNamespace = 'kube-node-lease'
+const leaseNamespace = 'kube-node-lease'
 const graceDefaultMs = 40_000
 /** How soon to ask again whether a node's pods may be driven off. */
 const lookAgainMs = 5000

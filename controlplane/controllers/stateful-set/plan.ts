@@ -30,7 +30,7 @@ export interface StatefulPlan {
   readonly againAfterMs?: number
 }
 
-export function ordinalOf({ metadata }: Pod): number {
+function ordinalOf({ metadata }: Pod): number {
   return Number(/-(\d+)$/.exec(metadata.name ?? '')?.[1] ?? -1)
 }
 
