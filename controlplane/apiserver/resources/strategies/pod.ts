@@ -7,6 +7,7 @@ import { invalid } from '../../status.ts'
 import { defaultPod } from '../defaults/pod-spec.ts'
 import { validatePodSpec } from '../validation/pod-spec.ts'
 import { validatePodUpdate } from '../validation/pod-update.ts'
+import { podWarnings } from '../validation/warnings.ts'
 import { strategyOf } from './rules.ts'
 
 export const podStrategy = strategyOf<Pod>(
@@ -14,6 +15,7 @@ export const podStrategy = strategyOf<Pod>(
     defaults: defaultPod,
     validate: ({ spec }, errors) => validatePodSpec(spec, 'spec', errors),
     validateUpdate: validatePodUpdate,
+    warnings: podWarnings,
   },
   {
     prepareForCreate(pod, { now }) {

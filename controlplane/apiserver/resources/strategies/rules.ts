@@ -8,14 +8,16 @@ interface Rules<T extends KubeObject> {
   readonly validate?: (object: T, errors: FieldErrors) => void
   /** Only what depends on the old object. */
   readonly validateUpdate?: (object: T, old: T, errors: FieldErrors) => void
+  readonly warnings?: (object: T) => string[]
 }
 
-type Hooks<T extends KubeObject> = Omit<Strategy<T>, 'applyDefaults' | 'validate' | 'validateUpdate'>
+type Hooks<T extends KubeObject> = Omit<Strategy<T>, 'applyDefaults' | 'validate' | 'validateUpdate' | 'warnings'>
 
-export function strategyOf<T extends KubeObject>({ defaults, validate, validateUpdate }: Rules<T>, hooks: Hooks<T> = {}): Strategy<T> {
+export function strategyOf<T extends KubeObject>({ defaults, validate, validateUpdate, warnings }: Rules<T>, hooks: Hooks<T> = {}): Strategy<T> {
   return {
     ...hooks,
     ...(defaults === undefined ? {} : { applyDefaults: defaults }),
+    ...(warnings === undefined ? {} : { warnings }),
     ...(validate === undefined
       ? {}
       : {

@@ -8,6 +8,7 @@ import { needsHealthCheck, needsNodePorts } from '../allocation/node-ports.ts'
 import type { NodePorts } from '../allocation/node-ports.ts'
 import type { FieldErrors } from '../validation/errors.ts'
 import { validateService, validateServiceUpdate } from '../validation/service.ts'
+import { serviceWarnings } from '../validation/warnings.ts'
 import { strategyOf } from './rules.ts'
 
 export function serviceStrategy(clusterIPs: ClusterIPs, nodePorts: NodePorts): Strategy<Service> {
@@ -15,6 +16,7 @@ export function serviceStrategy(clusterIPs: ClusterIPs, nodePorts: NodePorts): S
     defaults: defaultService,
     validate: (service: Service, errors: FieldErrors) => validateService(service, clusterIPs.families, errors),
     validateUpdate: validateServiceUpdate,
+    warnings: serviceWarnings,
   }
   return strategyOf<Service>(rules, {
     prepareForCreate(service) {

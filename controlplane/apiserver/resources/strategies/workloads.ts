@@ -9,19 +9,20 @@ import {
   validateCronJob, validateDaemonSet, validateDeployment, validateJob, validateJobUpdate, validateReplicaSet, validateReplicationController, validateSelectorUpdate,
   validateStatefulSet, validateStatefulSetUpdate,
 } from '../validation/workload.ts'
+import { templateWarnings } from '../validation/warnings.ts'
 import { strategyOf } from './rules.ts'
 
-export const deploymentStrategy = strategyOf<Deployment>({ defaults: defaultDeployment, validate: validateDeployment, validateUpdate: validateSelectorUpdate })
-export const replicaSetStrategy = strategyOf<ReplicaSet>({ defaults: defaultReplicaSet, validate: validateReplicaSet, validateUpdate: validateSelectorUpdate })
-export const replicationControllerStrategy = strategyOf<ReplicationController>({ defaults: defaultReplicationController, validate: validateReplicationController })
-export const daemonSetStrategy = strategyOf<DaemonSet>({ defaults: defaultDaemonSet, validate: validateDaemonSet, validateUpdate: validateSelectorUpdate })
-export const statefulSetStrategy = strategyOf<StatefulSet>({ defaults: defaultStatefulSet, validate: validateStatefulSet, validateUpdate: validateStatefulSetUpdate })
+export const deploymentStrategy = strategyOf<Deployment>({ defaults: defaultDeployment, validate: validateDeployment, validateUpdate: validateSelectorUpdate, warnings: templateWarnings })
+export const replicaSetStrategy = strategyOf<ReplicaSet>({ defaults: defaultReplicaSet, validate: validateReplicaSet, validateUpdate: validateSelectorUpdate, warnings: templateWarnings })
+export const replicationControllerStrategy = strategyOf<ReplicationController>({ defaults: defaultReplicationController, validate: validateReplicationController, warnings: templateWarnings })
+export const daemonSetStrategy = strategyOf<DaemonSet>({ defaults: defaultDaemonSet, validate: validateDaemonSet, validateUpdate: validateSelectorUpdate, warnings: templateWarnings })
+export const statefulSetStrategy = strategyOf<StatefulSet>({ defaults: defaultStatefulSet, validate: validateStatefulSet, validateUpdate: validateStatefulSetUpdate, warnings: templateWarnings })
 export const cronJobStrategy = strategyOf<CronJob>({ defaults: defaultCronJob, validate: validateCronJob })
 export const autoscalerStrategy = strategyOf<AnyObject>({ defaults: defaultAutoscaler, validate: validateAutoscaler })
 export const disruptionBudgetStrategy = strategyOf<AnyObject>({ validate: validateDisruptionBudget })
 
 export const jobStrategy = strategyOf<Job>(
-  { defaults: defaultJob, validate: validateJob, validateUpdate: validateJobUpdate },
+  { defaults: defaultJob, validate: validateJob, validateUpdate: validateJobUpdate, warnings: templateWarnings },
   {
     prepareForCreate(job) {
       job.status = {}
