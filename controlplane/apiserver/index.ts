@@ -43,7 +43,7 @@ export interface ApiServerOptions {
   /** Where CA and keys live; undefined: they are made anew and gone with the process. */
   readonly dataDir: string | undefined
   readonly bind: string
-  /** 0: any that is free. */
+  /** 0: whichever is free. */
   readonly port: number
   /** Under which others reach this server; default the address it is bound to, or the machine's first. */
   readonly advertiseAddress?: string

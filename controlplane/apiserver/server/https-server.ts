@@ -17,7 +17,7 @@ import { leadTo, refuseUpgrade } from './upgrade.ts'
 
 export interface HttpsServerOptions {
   readonly bind: string
-  /** 0: any that is free. */
+  /** 0: whichever is free. */
   readonly port: number
   readonly credential: Credential
   /** PEM of the authority whose client certificates are believed. */
