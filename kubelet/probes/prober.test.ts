@@ -69,6 +69,9 @@ t.test('liveness asks for a restart after its threshold of failures in a row', a
   t.equal(bench.verdict.unhealthy, false)
   await bench.clock.advance(1000)
   t.equal(bench.prober.unhealthy('c'), 'Container main failed liveness probe, will be restarted')
+  const { runs } = bench
+  await bench.clock.advance(5000)
+  t.equal(bench.runs, runs, 'a container that is to be restarted is not probed any more')
 })
 
 t.test('while a startup probe has not passed, the others wait and the container is not ready', async (t) => {

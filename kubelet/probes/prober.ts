@@ -85,6 +85,8 @@ class ProbeLoop {
     const first = this.#streak === threshold
     if (verdict === this.verdict && !(first && !ok)) return
     this.verdict = verdict
+    // The container is to be restarted: there is nothing more to find out about this one.
+    if (!ok && this.kind !== 'readiness') this.stop()
     this.#turned()
   }
 
