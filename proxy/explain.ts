@@ -39,7 +39,7 @@ export async function explainService(options: ExplainOptions): Promise<string> {
 }
 
 /** What explaining needs, all of it data. */
-export interface Explained {
+interface Explained {
   readonly service: Service
   readonly slices: readonly EndpointSlice[]
   readonly node: NodeView
@@ -48,7 +48,7 @@ export interface Explained {
   readonly port?: string | undefined
 }
 
-export function explain({ service, slices, node, ruleset, port }: Explained): string {
+function explain({ service, slices, node, ruleset, port }: Explained): string {
   const { namespace = 'default', name = '' } = service.metadata
   const key = `${namespace}/${name}`
   const ignored = whyIgnored(service)

@@ -20,6 +20,7 @@ import { createCleaner, deleteFrom } from './conntrack.ts'
 import type { ConntrackCleaner } from './conntrack.ts'
 import { families } from './families.ts'
 import { startHealthServer } from './health.ts'
+import { HealthChecks } from './health-checks.ts'
 import type { HealthServer } from './health.ts'
 import { nodeView } from './node.ts'
 import type { NodeOptions } from './node.ts'
@@ -54,6 +55,8 @@ const syncKey = 'sync'
 const byService = 'service'
 /** Changes that come within this time are one transaction. */
 const gatherMs = 1
+/** Somebody else's changes of the table are mended no sooner, so that two who disagree do not take a processor each. */
+const mendMs = 20
 /** When the kernel refused, the next attempt comes after this, and later each time. */
 const backoff = { initialMs: 100, maxMs: 10_000 }
 
@@ -82,6 +85,7 @@ class ServiceProxy implements Proxy {
   readonly #cleaner: ConntrackCleaner
   readonly #nftables: Nftables
   readonly #sync: Sync
+  readonly #healthChecks: HealthChecks
   readonly #want = new Want()
   /** Services whose part of `#want` is to be made anew. */
   readonly #dirty = new Set<string>()
@@ -108,8 +112,9 @@ class ServiceProxy implements Proxy {
     this.#queue = new WorkQueue({ clock, random, backoff, reconcile: () => this.#reconcile(), onError: (error) => this.#failed(error) })
     this.#nftables = options.nftables ?? openNftables({ netns })
     const fixed = { localhost: this.#node.nodePortAddresses.includes('127.0.0.1') }
-    this.#sync = new Sync({ nftables: this.#nftables, fixed, clock, log, onMustSync: () => this.#queue.add(syncKey) })
+    this.#sync = new Sync({ nftables: this.#nftables, fixed, clock, log, onMustSync: () => this.#queue.addAfter(syncKey, mendMs) })
     this.#cleaner = createCleaner({ clock, log, deleteMatching: options.nftables === undefined ? deleteFrom(netns) : () => 0 })
+    this.#healthChecks = new HealthChecks({ netns, log })
     const { promise, resolve } = Promise.withResolvers<void>()
     this.done = promise
     this.#resolveDone = resolve
@@ -146,6 +151,7 @@ class ServiceProxy implements Proxy {
     this.#cleaner.stop()
     this.#sync.close()
     if (this.#options.nftables === undefined) this.#nftables.close()
+    await this.#healthChecks.close()
     await this.#health?.close()
     await this.#events.flush()
     this.#resolveDone()
@@ -208,6 +214,7 @@ class ServiceProxy implements Proxy {
     const service = this.#services.getByKey(key)
     const want = service === undefined ? undefined : wantService(key, service, this.#slices.byIndex(byService, key), this.#node)
     this.#want.put(key, want)
+    this.#healthChecks.set(key, want?.healthCheck)
     if (want === undefined || want.problems.length === 0) this.#problems.delete(key)
     else this.#problems.set(key, want.problems)
   }

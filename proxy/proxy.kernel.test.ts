@@ -175,6 +175,18 @@ t.test('Local policies keep traffic here, with the client\'s address', async (t)
   t.equal(await podA.call('tcp', '10.96.0.60', 80, { timeoutMs: 100 }), 'timeout')
 })
 
+t.test('a balancer can ask whether the node has endpoints', async (t) => {
+  api.putService(service('checked', { clusterIP: '10.96.0.63', type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: 32000 }))
+  api.putSlice(slice('checked', ['10.244.0.6', '10.244.1.5', '!10.244.0.5']))
+  const ask = (): Promise<string> => outside.call('http', '192.0.2.1', 32000, quick)
+  await eventually('the check answers', async () => (await ask()) === '200 {"service":{"namespace":"default","name":"checked"},"localEndpoints":1,"serviceProxyHealthy":true}')
+  api.putSlice(slice('checked', ['10.244.1.5']))
+  await eventually('no endpoints here', async () => (await ask()).startsWith('503 '))
+  api.deleteService('checked')
+  await eventually('no check any more', async () => (await ask()) === 'ECONNREFUSED')
+  t.pass('answered')
+})
+
 t.test('a balancer\'s source ranges let in whom they name', async (t) => {
   const balanced = service('balanced', { clusterIP: '10.96.0.61', type: 'LoadBalancer', loadBalancerSourceRanges: ['203.0.113.0/24'], ports: [{ port: 80 }] })
   api.putService({ ...balanced, status: { loadBalancer: { ingress: [{ ip: '203.0.113.80' }] } } })

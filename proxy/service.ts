@@ -61,6 +61,8 @@ export interface ServiceWant {
   readonly members: readonly Member[]
   /** What was wrong and left out. */
   readonly problems: readonly string[]
+  /** Where a balancer asks whether this node has endpoints, and how many are ready. */
+  readonly healthCheck?: { readonly port: number; readonly localEndpoints: number } | undefined
 }
 
 /** Refuses, as a closed port does. */
@@ -90,7 +92,7 @@ export type CountedChain =
   /** `stick-10800`: has the client go there again for so many seconds. */
   | { readonly kind: 'stick'; readonly seconds: number }
 
-export function chainName(chain: CountedChain): string {
+function chainName(chain: CountedChain): string {
   if (chain.kind === 'stick') return `stick-${chain.seconds}`
   return `${chain.inside ? 'i' : 'n'}${chain.count}${chain.sticky ? '-sticky' : ''}`
 }
@@ -103,7 +105,7 @@ export function parseChainName(name: string): CountedChain | undefined {
   return count === undefined ? undefined : { kind: 'spread', count: Number(count), inside: letter === 'i', sticky: sticky !== undefined }
 }
 
-export const proxyNameLabel = 'service.kubernetes.io/service-proxy-name'
+const proxyNameLabel = 'service.kubernetes.io/service-proxy-name'
 export const serviceNameLabel = 'kubernetes.io/service-name'
 /** core/v1 DefaultClientIPServiceAffinitySeconds */
 const stickySecondsDefault = 10_800
@@ -125,7 +127,14 @@ export function wantService(key: string, service: Service, slices: readonly Endp
   for (const [family, addresses] of byFamily) {
     for (const port of service.spec.ports ?? []) wantPort(building, port, family, addresses)
   }
-  return finished(building)
+  return { ...finished(building), healthCheck: healthCheckOf(building) }
+}
+
+function healthCheckOf({ service: { spec }, slices, node }: Building): ServiceWant['healthCheck'] {
+  const { type, externalTrafficPolicy, healthCheckNodePort: port = 0 } = spec
+  if (type !== 'LoadBalancer' || externalTrafficPolicy !== 'Local' || !isPort(port)) return undefined
+  const local = slices.flatMap(({ endpoints }) => endpoints ?? []).filter(({ nodeName, conditions }) => nodeName === node.name && (conditions?.ready ?? true))
+  return { port, localEndpoints: new Set(local.map(({ addresses }) => addresses[0])).size }
 }
 
 /** What is wanted whatever the services are. */

@@ -21,7 +21,7 @@ export interface Peer {
   /** On one address where the peer has several: a UDP server's replies come from there. */
   serve(protocol: 'tcp' | 'udp', port: number, name: string, address?: string): Promise<void>
   unserve(port: number): Promise<void>
-  call(protocol: 'tcp' | 'udp', address: string, port: number, options?: { readonly source?: string; readonly sourcePort?: number; readonly timeoutMs?: number }): Promise<string>
+  call(protocol: 'tcp' | 'udp' | 'http', address: string, port: number, options?: { readonly source?: string; readonly sourcePort?: number; readonly timeoutMs?: number }): Promise<string>
   open(name: string, address: string, port: number): Promise<string>
   say(name: string, text: string): Promise<string>
 }

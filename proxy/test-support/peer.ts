@@ -11,7 +11,7 @@ export type Command =
   | { readonly kind: 'serve'; readonly protocol: 'tcp' | 'udp'; readonly name: string; readonly port: number; readonly address?: string }
   | { readonly kind: 'unserve'; readonly port: number }
   /** Answers what was heard, or the error's code. */
-  | { readonly kind: 'call'; readonly protocol: 'tcp' | 'udp'; readonly address: string; readonly port: number; readonly source?: string; readonly sourcePort?: number; readonly timeoutMs?: number }
+  | { readonly kind: 'call'; readonly protocol: 'tcp' | 'udp' | 'http'; readonly address: string; readonly port: number; readonly source?: string; readonly sourcePort?: number; readonly timeoutMs?: number }
   /** Opens a connection that stays, under a name. */
   | { readonly kind: 'open'; readonly name: string; readonly address: string; readonly port: number }
   | { readonly kind: 'say'; readonly name: string; readonly text: string }
@@ -86,6 +86,16 @@ async function callUdp({ address, port, source, sourcePort, timeoutMs = 1500 }: 
   return answer
 }
 
+async function callHttp({ address, port, timeoutMs = 1500 }: Extract<Command, { kind: 'call' }>): Promise<string> {
+  try {
+    const response = await fetch(`http://${address}:${port}/`, { signal: AbortSignal.timeout(timeoutMs) })
+    return `${response.status} ${await response.text()}`
+  } catch (error) {
+    const { cause, name } = error as Error
+    return (cause as NodeJS.ErrnoException | undefined)?.code ?? name
+  }
+}
+
 async function obey(command: Command): Promise<string> {
   switch (command.kind) {
     case 'serve': return serve(command)
@@ -94,7 +104,7 @@ async function obey(command: Command): Promise<string> {
       servers.delete(command.port)
       return ''
     }
-    case 'call': return command.protocol === 'tcp' ? callTcp(command) : callUdp(command)
+    case 'call': return command.protocol === 'http' ? callHttp(command) : command.protocol === 'tcp' ? callTcp(command) : callUdp(command)
     case 'open': {
       const socket = connect({ host: command.address, port: command.port })
       connections.set(command.name, socket)

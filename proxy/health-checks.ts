@@ -1,0 +1,59 @@
+/** `healthCheckNodePort`: tells balancers whether this node has endpoints of a service whose traffic must stay here, in kube-proxy's words. */
+import { createServer } from 'node:http'
+import type { Server } from 'node:http'
+import type { Logger } from '../api/log.ts'
+import type { Netns } from '../netlink/netns.ts'
+import type { ServiceWant } from './service.ts'
+
+interface Check {
+  readonly port: number
+  readonly server: Server
+  localEndpoints: number
+}
+
+export class HealthChecks {
+  readonly #options: { readonly netns?: Netns | undefined; readonly log: Logger }
+  readonly #checks = new Map<string, Check>()
+
+  constructor(options: { readonly netns?: Netns | undefined; readonly log: Logger }) {
+    this.#options = options
+  }
+
+  /** What is answered for a service; `undefined`: nothing any more. */
+  set(service: string, wanted: ServiceWant['healthCheck']): void {
+    const present = this.#checks.get(service)
+    if (present !== undefined && present.port === wanted?.port) {
+      present.localEndpoints = wanted.localEndpoints
+      return
+    }
+    present?.server.close()
+    present?.server.closeAllConnections()
+    this.#checks.delete(service)
+    if (wanted !== undefined) this.#checks.set(service, this.#listen(service, wanted))
+  }
+
+  async close(): Promise<void> {
+    const checks = [...this.#checks.values()]
+    this.#checks.clear()
+    await Promise.all(checks.map(({ server }) => new Promise<void>((resolve) => {
+      server.close(() => resolve())
+      server.closeAllConnections()
+    })))
+  }
+
+  #listen(service: string, { port, localEndpoints }: NonNullable<ServiceWant['healthCheck']>): Check {
+    const { netns, log } = this.#options
+    const [namespace, name] = service.split('/')
+    const server = createServer((_, response) => {
+      response.writeHead(check.localEndpoints > 0 ? 200 : 503, { 'content-type': 'application/json', 'x-content-type-options': 'nosniff', 'x-load-balancing-endpoint-weight': String(check.localEndpoints) })
+      response.end(JSON.stringify({ service: { namespace, name }, localEndpoints: check.localEndpoints, serviceProxyHealthy: true }))
+    })
+    const check: Check = { port, server, localEndpoints }
+    server.on('error', (error) => log.warn('cannot answer health checks of a service', { service, port, error }))
+    // Without an address the socket is made at once, so it belongs to the namespace.
+    if (netns === undefined) server.listen(port)
+    else netns.run(() => void server.listen(port))
+    server.unref()
+    return check
+  }
+}
