@@ -171,7 +171,11 @@ export class Informer<T extends KubeObject> {
         failures += 1
         const delayMs = backoffMs(failures, random, backoff)
         if (failures === 1 || failures % 10 === 0) log.warn('cannot follow a resource, trying again', { resource: this.resource.plural, failures, error, retryMs: Math.round(delayMs) })
-        await clock.sleep(delayMs, signal).catch(() => undefined)
+        try {
+          await clock.sleep(delayMs, signal)
+        } catch {
+          return // stopped meanwhile
+        }
       }
     }
   }

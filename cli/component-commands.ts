@@ -24,7 +24,7 @@ function addServers(program: Command): void {
     .addOption(new Option('--data-dir <folder>', 'keys and state; the same folder gives the same credentials').default('/var/lib/fairway/server'))
     .addOption(new Option('--store <store>', 'sqlite or memory').default('sqlite'))
     .addOption(new Option('--bind <address>', 'address to listen on').default('0.0.0.0').argParser(address))
-    .addOption(new Option('--port <port>', 'port to listen on; 0: any').default(6443).argParser(port))
+    .addOption(new Option('--port <port>', 'port to listen on; 0 takes a free one').default(6443).argParser(port))
     .addOption(new Option('--advertise-address <address>', 'address under which others reach it').argParser(address))
     .option('--write-kubeconfig <file>', "write the administrator's kubeconfig here once it serves")
     .option('--write-token <file>', 'write a token for hosts to join with here once it serves')

@@ -4,6 +4,7 @@ import { createSocket } from 'node:dgram'
 import { connect } from 'node:net'
 import packet from 'dns-packet'
 import type { Packet } from 'dns-packet'
+import DNS from 'dns2'
 import t from 'tap'
 import type { Test } from 'tap'
 import { FakeClock, systemClock } from '../api/clock.ts'
@@ -193,6 +194,15 @@ t.test('garbage gets FORMERR or silence, and the server goes on', async (t) => {
   t.equal(packet.decode(await overUdp(port, garbled)).rcode, 'FORMERR')
   for (const silent of [Buffer.alloc(0), Buffer.from('short'), packet.encode({ type: 'response', id: 7, questions: [{ name: 'a', type: 'A' }] })]) await t.rejects(overUdp(port, silent, 100), /no answer/)
   t.same(data(await ask('web.default.svc.cluster.local')), ['10.96.0.7'])
+})
+
+t.test('a resolver that shares no code with the server reads its answers', async (t) => {
+  const { server } = await start(t, { services: [web, headless], endpointslices: [slice('db', [{ ip: '10.244.0.5', hostname: 'db-0' }])] })
+  await server.ready
+  const client = new DNS({ nameServers: ['127.0.0.1'], port: server.listening[0]?.port ?? 0 })
+  t.match((await client.resolveA('web.default.svc.cluster.local')).answers, [{ address: '10.96.0.7', ttl: 5 }])
+  t.match((await client.resolve('_sql._tcp.db.default.svc.cluster.local', 'SRV')).answers, [{ port: 5432, target: 'db-0.db.default.svc.cluster.local' }])
+  t.match((await client.resolvePTR('5.0.244.10.in-addr.arpa')).answers, [{ domain: 'db-0.db.default.svc.cluster.local' }])
 })
 
 t.test('an external name is followed: in the cluster at once, round in a circle not at all', async (t) => {

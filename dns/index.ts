@@ -13,7 +13,7 @@ export { queryNames } from './query.ts'
 export { parseResolvConf, parseUpstream } from './forward/resolv-conf.ts'
 
 export interface DnsOptions extends Omit<NamesOptions, 'serverAddresses'> {
-  /** Where to listen, UDP and TCP. Port 0: any, the same for both. */
+  /** Where to listen, UDP and TCP. Port 0: a free one, the same for both. */
   readonly listen: readonly { readonly address: string; readonly port: number }[]
   /** Where `/health`, `/ready` and `/metrics` are served, without TLS; nowhere when left out. */
   readonly health?: { readonly address: string; readonly port: number } | undefined

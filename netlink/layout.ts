@@ -17,7 +17,6 @@ import { formatAddress, formatMac, parseAddress, parseMac } from './addresses.ts
 import { LayoutError } from './errors.ts'
 
 export const NLA_F_NESTED = 0x8000
-export const NLA_F_NET_BYTEORDER = 0x4000
 export const NLA_TYPE_MASK = 0x3fff
 
 /** A growing buffer. Bytes are zero until written. */
@@ -82,8 +81,8 @@ export type Encodable<C> = C extends Codec<infer _Out, infer In> ? In : never
 interface CodecParts<Out, In> {
   nested?: boolean
   flag?: boolean
-  read(data: Buffer, start: number, end: number): Out
-  write(out: Writer, value: In): void
+  readonly read: (data: Buffer, start: number, end: number) => Out
+  readonly write: (out: Writer, value: In) => void
 }
 
 /** Makes a codec from how it reads and writes: for layouts that the tables below cannot say. */

@@ -17,7 +17,7 @@ export interface ResponderOptions {
 }
 
 /** The largest UDP answer, which fits any path unfragmented (DNS flag day 2020). */
-export const payloadSize = 1232
+const payloadSize = 1232
 const payloadSizeMin = 512
 
 export interface ResponderCounts {

@@ -42,15 +42,8 @@ export function encodeMessage(message: Message, { bytesMax = messageBytesMax }: 
 }
 
 /** The size of an OPT record. */
-export function optLength({ options }: Edns): number {
+function optLength({ options }: Edns): number {
   return options.reduce((sum, { data }) => sum + 4 + data.length, 11)
-}
-
-/** The OPT record alone, for an answer that is already rendered. */
-export function encodeOpt(edns: Edns, rcode: number): Buffer {
-  const writer = new Writer(Buffer.alloc(optLength(edns)))
-  writer.opt(edns, rcode)
-  return writer.bytes()
 }
 
 // One buffer for all: writing never awaits, and what is written is copied out. The slack holds one record past the limit.

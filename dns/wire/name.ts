@@ -5,7 +5,7 @@
 import { WireError } from './error.ts'
 
 /** Labels are 1 to 63 bytes, names at most 255 with all their length bytes (RFC 1035 section 2.3.4). */
-export const labelBytesMax = 63
+const labelBytesMax = 63
 export const nameBytesMax = 255
 
 const printsPlain = /^[!#-'*+,\-/-:<-?A-[\]-~]*$/
@@ -35,7 +35,7 @@ export function nameOf(labels: readonly string[]): string {
 }
 
 /** A label as it stands in a name. */
-export function escaped(label: string): string {
+function escaped(label: string): string {
   if (printsPlain.test(label)) return label
   let text = ''
   for (const char of label) {

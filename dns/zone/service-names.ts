@@ -51,7 +51,7 @@ export function serviceNames(service: Service, slices: readonly EndpointSlice[],
 }
 
 /** Whether a service has no address of its own, by its own wish. */
-export function isHeadless({ spec }: Service): boolean {
+function isHeadless({ spec }: Service): boolean {
   return spec.type !== 'ExternalName' && spec.clusterIP === 'None'
 }
 

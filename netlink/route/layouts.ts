@@ -30,16 +30,16 @@ export const IFF_LOOPBACK = 0x8
 export const IFF_RUNNING = 0x40
 export const IFF_LOWER_UP = 0x10000
 
-export const ifinfomsg = struct({ family: u8, pad: u8, type: u16, index: i32, flags: u32, change: u32 })
+const ifinfomsg = struct({ family: u8, pad: u8, type: u16, index: i32, flags: u32, change: u32 })
 
 /** struct rtnl_link_stats64, as far as every kernel has it */
 export const linkStatistics = struct({
   rxPackets: u64, txPackets: u64, rxBytes: u64, txBytes: u64, rxErrors: u64, txErrors: u64, rxDropped: u64, txDropped: u64,
 })
 
-export const linkInfo = attributes({ kind: [1, cstring], data: [2, bytes], slaveKind: [4, cstring] })
+const linkInfo = attributes({ kind: [1, cstring], data: [2, bytes], slaveKind: [4, cstring] })
 
-export const linkAttributes = attributes({
+const linkAttributes = attributes({
   mac: [1, mac],
   broadcast: [2, mac],
   name: [3, cstring],

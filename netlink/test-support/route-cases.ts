@@ -416,7 +416,7 @@ const neighbours: readonly RouteCase[] = [
       const { fdb } = stage.host
       const mac = '00:00:00:00:00:00'
       for (const destination of ['192.0.2.2', '192.0.2.3', '192.0.2.3']) fdb.append({ link, mac, destination })
-      const before = fdb.list({ link }).map(({ destination }) => destination).toSorted()
+      const before = fdb.list({ link }).map(({ destination }) => String(destination)).toSorted()
       fdb.delete({ link, mac, destination: '192.0.2.2' })
       return [before, fdb.list({ link }).map(({ destination }) => destination)]
     },

@@ -28,7 +28,7 @@ async function kernelAddresses(cluster: Cluster, host: string): Promise<string[]
 
 async function dnsAddresses(cluster: Cluster, host: string): Promise<string[]> {
   const dug = await cluster.node(host, ['dig', '@10.96.0.10', '+short', '+tries=1', '+time=1', 'web-headless.default.svc.cluster.local'])
-  return dug.stdout.split('\n').filter((line) => /^10\./.test(line)).sort()
+  return dug.stdout.split('\n').filter((line) => line.startsWith('10.')).sort()
 }
 
 async function follows(t: Test, cause: string, expected: () => Promise<string[]>): Promise<void> {
