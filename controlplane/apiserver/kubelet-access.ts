@@ -4,9 +4,9 @@ import type { IncomingMessage } from 'node:http'
 import type { Node } from '../../api/types.ts'
 import type { Reply, Sink, Upstream } from './http.ts'
 import type { Credential } from './pki/authority.ts'
+import { limitConnecting } from './server/connect-timeout.ts'
 import { internalError, StatusError } from './status.ts'
 
-const connectTimeoutMs = 10_000
 /** Unread bytes at which a stream from a kubelet is held back. */
 const pendingBytesMax = 1024 * 1024
 /** Headers that concern one connection only, and so are not passed on. */
@@ -37,12 +37,9 @@ export class KubeletAccess {
   stream({ host, port, path }: Upstream, signal: AbortSignal): Promise<Reply> {
     return new Promise((resolve, reject) => {
       const outgoing = httpsRequest({ agent: this.#agent, host, port, path, method: 'GET', signal })
-      outgoing.setTimeout(connectTimeoutMs, () => outgoing.destroy(new Error(`no answer within ${connectTimeoutMs / 1000} s`)))
+      limitConnecting(outgoing)
       outgoing.on('error', (error) => reject(internalError(`Cannot reach the kubelet at ${host}:${port}: ${error.message}`)))
-      outgoing.on('response', (response) => {
-        outgoing.setTimeout(0)
-        resolve(relay(response))
-      })
+      outgoing.on('response', (response) => resolve(relay(response)))
       outgoing.end()
     })
   }

@@ -7,8 +7,8 @@ import type { Socket } from 'node:net'
 import type { Upstream } from '../http.ts'
 import { internalError } from '../status.ts'
 import type { StatusError } from '../status.ts'
+import { limitConnecting } from './connect-timeout.ts'
 
-const connectTimeoutMs = 10_000
 /** Who the client is to us is not the upstream's business. */
 export const keptBack = /^(authorization|host|impersonate-.*|cookie)$/
 const bearerProtocol = /^base64url\.bearer\.authorization\.k8s\.io\./
@@ -17,10 +17,9 @@ const bearerProtocol = /^base64url\.bearer\.authorization\.k8s\.io\./
 export function leadTo({ host, port, path, tls }: Upstream, incoming: IncomingMessage, socket: Socket, head: Buffer): void {
   const options = { host, port, path, method: incoming.method ?? 'GET', headers: { ...upstreamHeaders(incoming), host: `${host}:${port}` }, agent: false as const }
   const outgoing = tls === undefined ? httpRequest(options) : httpsRequest({ ...options, ...(tls.ca === '' ? { rejectUnauthorized: false } : { ca: tls.ca, cert: tls.certificate, key: tls.key }) })
-  outgoing.setTimeout(connectTimeoutMs, () => outgoing.destroy(new Error(`no answer within ${connectTimeoutMs / 1000} s`)))
+  limitConnecting(outgoing)
   outgoing.on('error', (error) => refuseUpgrade(socket, internalError(`Cannot reach ${host}:${port}: ${error.message}`)))
   outgoing.on('upgrade', (response, upstream, upstreamHead) => {
-    outgoing.setTimeout(0)
     socket.write(headOf(response, `HTTP/1.1 101 ${response.statusMessage ?? 'Switching Protocols'}`))
     join(socket, upstream, head, upstreamHead)
   })
