@@ -4,12 +4,10 @@ import { addressOf, isWithin, prefixOf } from './families.ts'
 import type { NodeView } from './service.ts'
 
 export interface NodeOptions {
-  /** Prefixes whose addresses on this node serve node ports (`--nodeport-addresses`); by default the node's own addresses. */
+  /** Prefixes whose addresses on this host serve node ports (`--nodeport-addresses`), or `primary`; by default the node's own addresses and 127.0.0.1. */
   readonly nodePortAddresses?: readonly string[] | undefined
   /** All addresses of the host, for `nodePortAddresses`. */
   readonly hostAddresses?: readonly string[] | undefined
-  /** Node ports answer on 127.0.0.1 too; default true. */
-  readonly localhostNodePorts?: boolean | undefined
   /** Ranges of cluster IPs: packets to those without a service are dropped. */
   readonly serviceClusterIPRange?: readonly string[] | undefined
 }
@@ -19,15 +17,19 @@ const zoneLabel = 'topology.kubernetes.io/zone'
 /** The node as it is known, which at first is not at all. */
 export function nodeView(name: string, node: Node | undefined, options: NodeOptions): NodeView {
   const own = (node?.status?.addresses ?? []).filter(({ type }) => type === 'InternalIP').flatMap(({ address }) => addressOf(address) ?? [])
-  const chosen = options.nodePortAddresses?.flatMap((text) => prefixOf(text.includes('/') ? text : `${text}/${text.includes(':') ? 128 : 32}`) ?? [])
-  const candidates = [...new Set([...own, ...(options.hostAddresses ?? [])])]
-  const addresses = chosen === undefined ? own : candidates.filter((address) => chosen.some((prefix) => isWithin(address, prefix)))
   const { podCIDRs, podCIDR } = node?.spec ?? {}
   return {
     name,
     zone: node?.metadata.labels?.[zoneLabel],
-    nodePortAddresses: [...new Set([...addresses, ...(options.localhostNodePorts === false ? [] : ['127.0.0.1'])])],
+    nodePortAddresses: [...new Set(nodePortAddresses(own, options))],
     podCIDRs: podCIDRs ?? (podCIDR === undefined ? [] : [podCIDR]),
     serviceCIDRs: options.serviceClusterIPRange ?? [],
   }
+}
+
+function nodePortAddresses(own: readonly string[], { nodePortAddresses: chosen, hostAddresses = [] }: NodeOptions): readonly string[] {
+  if (chosen === undefined) return [...own, '127.0.0.1']
+  const prefixes = chosen.flatMap((text) => prefixOf(text.includes('/') ? text : `${text}/${text.includes(':') ? 128 : 32}`) ?? [])
+  const within = [...own, ...hostAddresses].filter((address) => prefixes.some((prefix) => isWithin(address, prefix)))
+  return chosen.includes('primary') ? [...own, ...within] : within
 }
