@@ -47,9 +47,13 @@ export const endpointsColumns: readonly Column[] = [nameColumn, column<Endpoints
 function endpointsText({ subsets = [] }: Endpoints): string {
   const all = subsets.flatMap(({ addresses = [], ports = [] }) => {
     if (ports.length === 0) return addresses.map(({ ip }) => ip)
-    return ports.flatMap(({ port }) => addresses.map(({ ip }) => (ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`)))
+    return ports.flatMap(({ port }) => addresses.map(({ ip }) => withPort(ip, port)))
   })
   return some(all, 3)
+}
+
+function withPort(ip: string | undefined, port: number): string {
+  return ip?.includes(':') === true ? `[${ip}]:${port}` : `${ip ?? ''}:${port}`
 }
 
 export const nodeColumns: readonly Column[] = [

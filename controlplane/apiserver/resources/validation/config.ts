@@ -37,12 +37,12 @@ export function validateImmutable(object: ConfigMap | Secret, old: ConfigMap | S
   }
 }
 
-const neededKeys: Readonly<Record<string, readonly string[]>> = {
-  'kubernetes.io/tls': ['tls.crt', 'tls.key'],
-  'kubernetes.io/dockercfg': ['.dockercfg'],
-  'kubernetes.io/dockerconfigjson': ['.dockerconfigjson'],
-  'kubernetes.io/ssh-auth': ['ssh-privatekey'],
-}
+const neededKeys: ReadonlyMap<string, readonly string[]> = new Map([
+  ['kubernetes.io/tls', ['tls.crt', 'tls.key']],
+  ['kubernetes.io/dockercfg', ['.dockercfg']],
+  ['kubernetes.io/dockerconfigjson', ['.dockerconfigjson']],
+  ['kubernetes.io/ssh-auth', ['ssh-privatekey']],
+])
 
 export function validateSecret({ metadata, type = '', data = {} }: Secret, errors: FieldErrors): void {
   let bytes = 0
@@ -51,7 +51,7 @@ export function validateSecret({ metadata, type = '', data = {} }: Secret, error
     bytes += decodedLength(value)
   }
   if (bytes > bytesMax) errors.tooLong('data', bytesMax)
-  for (const key of neededKeys[type] ?? []) {
+  for (const key of neededKeys.get(type) ?? []) {
     if (!Object.hasOwn(data, key)) errors.required(`data[${key}]`)
   }
   if (type === 'kubernetes.io/basic-auth' && !Object.hasOwn(data, 'username') && !Object.hasOwn(data, 'password')) {

@@ -137,8 +137,9 @@ function validateMounts({ volumeMounts = [] }: Sent<Container>, at: string, { vo
 
 function validateResources({ resources = {} }: Sent<Container>, at: string, errors: FieldErrors): void {
   for (const field of ['limits', 'requests'] as const) validateResourceList(resources[field], `${at}.resources.${field}`, errors)
+  const limits = new Map(Object.entries(resources.limits ?? {}))
   for (const [name, request] of Object.entries(resources.requests ?? {})) {
-    const limit = resources.limits?.[name]
+    const limit = limits.get(name)
     const path = `${at}.resources.requests`
     if (limit !== undefined && parseQuantity(request) > parseQuantity(limit)) errors.invalid(path, String(request), `must be less than or equal to ${name} limit of ${limit}`)
     else if (limit === undefined && !mayOvercommit(name)) errors.required(`${at}.resources.limits`, 'Limit must be set for non overcommitable resources')
