@@ -1,3 +1,4 @@
+import * as fc from 'fast-check'
 import t from 'tap'
 import { systemClock } from '../api/clock.ts'
 import { silentLogger } from '../api/log.ts'
@@ -101,4 +102,35 @@ t.test('after a refusal everything is compared', async (t) => {
   nftables.apply = apply
   t.equal((await sync.sync(want)).changes > 0, true)
   t.strictSame(elements(nftables, 'endpoint4'), ['10.96.0.53 tcp 80 0 > ["10.244.0.6",8080]'])
+})
+
+const anyChange = fc.record({
+  name: fc.constantFrom('a', 'b', 'c'),
+  spec: fc.option(fc.record({
+    clusterIPs: fc.constantFrom('10.96.0.1', '10.96.0.2', 'fd00:10:96::1').map((address) => [address]), type: fc.constantFrom('NodePort' as const, 'LoadBalancer' as const),
+    externalTrafficPolicy: fc.constantFrom('Cluster' as const, 'Local' as const), sessionAffinity: fc.constantFrom('None' as const, 'ClientIP' as const),
+    ports: fc.constantFrom(80, 81).map((port) => [{ port, nodePort: 30_000 + port }]), loadBalancerSourceRanges: fc.subarray(['192.0.2.0/24', '192.0.0.0/16', '203.0.113.0/24']),
+  }), { nil: undefined }),
+  endpoints: fc.subarray(['10.244.0.5', '10.244.0.6', '10.244.1.5', '10.244.1.6', '~10.244.1.7']),
+})
+
+t.test('after any history, who comes to the table finds nothing to change', async (t) => {
+  await fc.assert(fc.asyncProperty(fc.array(anyChange, { maxLength: 12 }), async (history) => {
+    const { nftables, want, sync } = make()
+    for (const { name, spec, endpoints } of history) {
+      const key = `default/${name}`
+      const status = { loadBalancer: { ingress: [{ ip: '198.51.100.1' }] } }
+      want.put(key, spec && wantService(key, { ...service(name, { ...spec, clusterIP: spec.clusterIPs[0] ?? '' }), status }, [slice(name, endpoints)], node1))
+      await sync.sync(want)
+    }
+    sync.close()
+    const next = make(nftables.another('fairway'))
+    for (const { name, spec, endpoints } of new Map(history.map((change) => [change.name, change])).values()) {
+      const key = `default/${name}`
+      next.want.put(key, spec && wantService(key, { ...service(name, { ...spec, clusterIP: spec.clusterIPs[0] ?? '' }), status: { loadBalancer: { ingress: [{ ip: '198.51.100.1' }] } } }, [slice(name, endpoints)], node1))
+    }
+    const { changes } = await next.sync.sync(next.want)
+    return changes === (history.length === 0 ? changes : 0)
+  }), { numRuns: 60 })
+  t.pass('nothing')
 })
