@@ -90,6 +90,7 @@ export interface StatefulSet extends KubeObject {
     revisionHistoryLimit?: number
     /** The number of the first pod; default 0. */
     ordinals?: { start?: number }
+    persistentVolumeClaimRetentionPolicy?: { whenDeleted?: 'Retain' | 'Delete'; whenScaled?: 'Retain' | 'Delete' }
     volumeClaimTemplates?: PersistentVolumeClaim[]
   }
   status?: {
@@ -116,6 +117,8 @@ export interface JobSpec {
   completions?: number
   activeDeadlineSeconds?: number
   backoffLimit?: number
+  backoffLimitPerIndex?: number
+  podFailurePolicy?: unknown
   selector?: LabelSelector
   manualSelector?: boolean
   template: PodTemplateSpec

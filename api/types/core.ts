@@ -241,6 +241,7 @@ export interface PodSpec {
   priority?: number
   preemptionPolicy?: string
   readinessGates?: { conditionType: string }[]
+  schedulingGates?: { name: string }[]
   runtimeClassName?: string
   overhead?: Resources
 }
