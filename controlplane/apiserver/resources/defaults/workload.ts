@@ -1,5 +1,5 @@
 // Defaults of the groups apps and batch, and of replication controllers (pkg/apis/apps/v1/defaults.go and the like).
-import type { AnyObject, CronJob, DaemonSet, Deployment, Job, ReplicaSet, ReplicationController, StatefulSet } from '../../../../api/types.ts'
+import type { CronJob, DaemonSet, Deployment, Job, ReplicaSet, ReplicationController, StatefulSet } from '../../../../api/types.ts'
 import { isRecord } from '../../object.ts'
 import { defaultTemplate } from './pod-spec.ts'
 
@@ -45,7 +45,7 @@ export function defaultDaemonSet(set: DaemonSet): void {
 }
 
 export function defaultStatefulSet(set: StatefulSet): void {
-  const spec = specOf(set) as StatefulSet['spec'] & { persistentVolumeClaimRetentionPolicy?: Record<string, string> }
+  const spec = specOf(set)
   spec.replicas ??= 1
   spec.revisionHistoryLimit ??= 10
   spec.podManagementPolicy ??= 'OrderedReady'
@@ -72,12 +72,11 @@ export function defaultJob(job: Job): void {
   // Neither given: one pod that has to succeed. Only one given: as many at a time, or one at a time.
   if (spec.completions === undefined && spec.parallelism === undefined) spec.completions = 1
   spec.parallelism ??= 1
-  const { backoffLimitPerIndex, podFailurePolicy } = spec as AnyObject['spec'] & { backoffLimitPerIndex?: number; podFailurePolicy?: unknown }
-  spec.backoffLimit ??= backoffLimitPerIndex === undefined ? 6 : 2 ** 31 - 1
+  spec.backoffLimit ??= spec.backoffLimitPerIndex === undefined ? 6 : 2 ** 31 - 1
   spec.completionMode ??= 'NonIndexed'
   spec.suspend ??= false
   spec.manualSelector ??= false
-  spec.podReplacementPolicy ??= podFailurePolicy === undefined ? 'TerminatingOrFailed' : 'Failed'
+  spec.podReplacementPolicy ??= spec.podFailurePolicy === undefined ? 'TerminatingOrFailed' : 'Failed'
   const { metadata } = defaultTemplate(spec)
   if (metadata?.labels !== undefined && Object.keys(job.metadata.labels ?? {}).length === 0) job.metadata.labels = { ...metadata.labels }
 }

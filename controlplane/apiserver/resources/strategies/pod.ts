@@ -36,7 +36,7 @@ export const podStrategy = strategyOf<Pod>(
   },
 )
 
-function isGated(spec: PodSpec & { schedulingGates?: unknown[] }): boolean {
+function isGated(spec: PodSpec): boolean {
   return (spec.schedulingGates ?? []).length > 0
 }
 

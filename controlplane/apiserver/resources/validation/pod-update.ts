@@ -16,8 +16,7 @@ export function validatePodUpdate({ spec }: Pod, { spec: old }: Pod, errors: Fie
     errors.forbidden('spec.tolerations', 'existing toleration can not be modified except its tolerationSeconds')
     break
   }
-  const gates = (of: PodSpec): unknown[] => (of as PodSpec & { schedulingGates?: unknown[] }).schedulingGates ?? []
-  if (gates(spec).some((gate) => !gates(old).some((before) => equalJson(gate, before)))) errors.forbidden('spec.schedulingGates', 'only deletion is allowed, but found new scheduling gates')
+  if ((spec.schedulingGates ?? []).some((gate) => !(old.schedulingGates ?? []).some((before) => equalJson(gate, before)))) errors.forbidden('spec.schedulingGates', 'only deletion is allowed, but found new scheduling gates')
   if (!equalJson(fixed(spec, spec), fixed(old, spec))) errors.forbidden('spec', mayChange)
 }
 
@@ -41,17 +40,16 @@ function validateDeadline(spec: PodSpec, old: PodSpec, errors: FieldErrors): voi
 
 /** What must stay as it was: the spec, with everything that may change taken from `from`. */
 function fixed(spec: PodSpec, from: PodSpec): PodSpec {
-  const kept = cloneJson(spec) as PodSpec & Record<string, unknown>
+  const kept = cloneJson(spec)
   for (const field of ['containers', 'initContainers'] as const) {
     kept[field]?.forEach((container: Container, i) => {
       const image = from[field]?.[i]?.image
       if (image !== undefined) container.image = image
     })
   }
-  for (const field of ['activeDeadlineSeconds', 'tolerations', 'schedulingGates']) delete kept[field]
+  for (const field of ['activeDeadlineSeconds', 'tolerations', 'schedulingGates'] as const) delete kept[field]
   if ((spec.terminationGracePeriodSeconds ?? 0) < 0) kept.terminationGracePeriodSeconds = 1
   // A pod that waits at a gate may still be narrowed to fewer nodes.
-  const gates = (from as PodSpec & Record<string, unknown>)['schedulingGates']
-  if (Array.isArray(gates) && gates.length > 0) for (const field of ['nodeSelector', 'affinity']) delete kept[field]
+  if ((from.schedulingGates ?? []).length > 0) for (const field of ['nodeSelector', 'affinity'] as const) delete kept[field]
   return kept
 }
