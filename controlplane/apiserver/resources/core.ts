@@ -15,7 +15,7 @@ import { configMapStrategy, eventStrategy, nodeStrategy, secretStrategy } from '
 import { namespaceStrategy } from './strategies/namespace.ts'
 import { podStrategy } from './strategies/pod.ts'
 import { serviceStrategy } from './strategies/service.ts'
-import { replicationControllerStrategy } from './strategies/workloads.ts'
+import { podTemplateStrategy, replicationControllerStrategy } from './strategies/workloads.ts'
 
 type Fields = Readonly<Record<string, (object: KubeObject) => string>>
 
@@ -80,7 +80,7 @@ export function coreRows(serviceClusterIPRanges: readonly string[], nodePortRang
       strategy: podStrategy,
       fieldSelectors: podFields,
     }),
-    namespaced('PodTemplate', 'podtemplates', podTemplateColumns),
+    namespaced('PodTemplate', 'podtemplates', podTemplateColumns, { strategy: podTemplateStrategy }),
     namespaced('ReplicationController', 'replicationcontrollers', replicationControllerColumns, {
       shortNames: ['rc'],
       categories: ['all'],

@@ -17,6 +17,7 @@ const least: Readonly<Record<string, object>> = {
   services: { spec: { type: 'NodePort', ports: [{ port: 80 }] } },
   events: { involvedObject: { namespace: 'default', name: 'x' } },
   replicationcontrollers: { spec: { template: work.template } },
+  podtemplates: { template: { spec: { containers } } },
   persistentvolumes: { spec: { accessModes: ['ReadWriteOnce'], capacity: { storage: '1Gi' }, hostPath: { path: '/' } } },
   persistentvolumeclaims: { spec: claim },
   controllerrevisions: { revision: 1 },

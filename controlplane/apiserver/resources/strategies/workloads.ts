@@ -1,10 +1,12 @@
 // Groups apps, batch, autoscaling and policy.
-import type { AnyObject, CronJob, DaemonSet, Deployment, Job, ReplicaSet, ReplicationController, StatefulSet } from '../../../../api/types.ts'
+import type { AnyObject, CronJob, DaemonSet, Deployment, Job, KubeObject, PodTemplateSpec, ReplicaSet, ReplicationController, StatefulSet } from '../../../../api/types.ts'
 import { defaultAutoscaler } from '../defaults/other.ts'
+import { defaultTemplate } from '../defaults/pod-spec.ts'
 import {
   defaultCronJob, defaultDaemonSet, defaultDeployment, defaultJob, defaultReplicaSet, defaultReplicationController, defaultStatefulSet,
 } from '../defaults/workload.ts'
 import { validateAutoscaler, validateDisruptionBudget } from '../validation/network.ts'
+import { validateTemplate } from '../validation/pod-spec.ts'
 import {
   validateCronJob, validateDaemonSet, validateDeployment, validateJob, validateJobUpdate, validateReplicaSet, validateReplicationController, validateSelectorUpdate,
   validateStatefulSet, validateStatefulSetUpdate,
@@ -20,6 +22,13 @@ export const statefulSetStrategy = strategyOf<StatefulSet>({ defaults: defaultSt
 export const cronJobStrategy = strategyOf<CronJob>({ defaults: defaultCronJob, validate: validateCronJob })
 export const autoscalerStrategy = strategyOf<AnyObject>({ defaults: defaultAutoscaler, validate: validateAutoscaler })
 export const disruptionBudgetStrategy = strategyOf<AnyObject>({ validate: validateDisruptionBudget })
+
+export const podTemplateStrategy = strategyOf<KubeObject & { template?: PodTemplateSpec }>({
+  defaults: defaultTemplate,
+  validate: ({ template }, errors) => {
+    if (template !== undefined) validateTemplate(template, 'template', errors)
+  },
+})
 
 export const jobStrategy = strategyOf<Job>(
   { defaults: defaultJob, validate: validateJob, validateUpdate: validateJobUpdate, warnings: templateWarnings },
