@@ -47,6 +47,12 @@ export function tokenOf(secret: ApiObject, now: number, validMs: number): string
   return form.test(token) ? token : undefined
 }
 
+/** Whether a Secret holds a bootstrap token whose time is over. */
+export function isExpiredToken(secret: ApiObject, now: number): boolean {
+  const values = secret['type'] === tokenSecretType ? tokenValues(secret) : undefined
+  return values !== undefined && isExpired(values, now)
+}
+
 /** Letters of a token, from a source of numbers in [0, 1). */
 export function lettersFrom(random: Random, count: number): string {
   return Array.from({ length: count }, () => letters[Math.floor(random() * letters.length)]).join('')

@@ -221,7 +221,7 @@ t.test('a token of a service account opens the door over its TokenRequest', asyn
   t.match(await ask(server, 'POST', path, { ...spec, spec: { boundObjectRef: { kind: 'Pod', name: 'none' } } }), { status: 404 })
 })
 
-t.test('old events go, and history is kept bounded', async (t) => {
+t.test('what has had its time goes, and history is kept bounded', async (t) => {
   const clock = new FakeClock(systemClock.now())
   const { server, store } = await startTestServer(t, { clock })
   const event = (name: string): object => ({ apiVersion: 'v1', kind: 'Event', metadata: { name }, involvedObject: { kind: 'Pod', name: 'p', namespace: 'default' }, reason: 'R', message: 'm', type: 'Normal' })
@@ -231,6 +231,12 @@ t.test('old events go, and history is kept bounded', async (t) => {
   await clock.advance(900_000)
   t.same(names(await ask(server, 'GET', '/api/v1/namespaces/default/events')), ['new'])
   t.ok(store.compactedRevision > 1)
+  const token = (await server.joinToken()).split('::')[1]!
+  const request = { apiVersion: 'certificates.k8s.io/v1', kind: 'CertificateSigningRequest', metadata: { name: 'old' }, spec: { request: 'YQ==', signerName: 'example.com/x', usages: ['client auth'] } }
+  t.equal((await ask(server, 'POST', '/apis/certificates.k8s.io/v1/certificatesigningrequests', request)).status, 201)
+  await clock.advance(86_700_000)
+  t.match(await ask(server, 'GET', `/api/v1/namespaces/kube-system/secrets/bootstrap-token-${token.slice(0, 6)}`), { status: 404 })
+  t.match(await ask(server, 'GET', '/apis/certificates.k8s.io/v1/certificatesigningrequests/old'), { status: 404 })
 })
 
 t.test('metrics count what was asked and answered', async (t) => {
