@@ -232,7 +232,7 @@ t.test('what has had its time goes, and history is kept bounded', async (t) => {
   t.same(names(await ask(server, 'GET', '/api/v1/namespaces/default/events')), ['new'])
   t.ok(store.compactedRevision > 1)
   const token = (await server.joinToken()).split('::')[1]!
-  const request = { apiVersion: 'certificates.k8s.io/v1', kind: 'CertificateSigningRequest', metadata: { name: 'old' }, spec: { request: 'YQ==', signerName: 'example.com/x', usages: ['client auth'] } }
+  const request = { apiVersion: 'certificates.k8s.io/v1', kind: 'CertificateSigningRequest', metadata: { name: 'old' }, spec: { request: Buffer.from('-----BEGIN CERTIFICATE REQUEST-----\nYQ==\n-----END CERTIFICATE REQUEST-----\n').toString('base64'), signerName: 'example.com/x', usages: ['client auth'] } }
   t.equal((await ask(server, 'POST', '/apis/certificates.k8s.io/v1/certificatesigningrequests', request)).status, 201)
   await clock.advance(86_700_000)
   t.match(await ask(server, 'GET', `/api/v1/namespaces/kube-system/secrets/bootstrap-token-${token.slice(0, 6)}`), { status: 404 })
