@@ -12,7 +12,7 @@ import { attributes, be16, be32, be64, ipv4, ipv6, message, struct, u16, u32, u8
 import type { Decoded, Encodable } from './layout.ts'
 import type { Netns } from './netns.ts'
 import { NETLINK_NETFILTER, NLM_F_CREATE, NLM_F_EXCL, NetlinkSocket } from './socket.ts'
-import type { Transport } from './socket.ts'
+import type { Message } from './socket.ts'
 
 const NFNL_SUBSYS_CTNETLINK = 1
 const IPCTNL_MSG_CT_NEW = NFNL_SUBSYS_CTNETLINK << 8
@@ -98,9 +98,9 @@ export interface ConntrackFilter {
 
 /** Conntrack of one network namespace. */
 export class Conntrack {
-  readonly #socket: Transport
+  readonly #socket: NetlinkSocket
 
-  private constructor(socket: Transport) {
+  private constructor(socket: NetlinkSocket) {
     this.#socket = socket
   }
 
@@ -124,6 +124,18 @@ export class Conntrack {
       const [first] = group
       if (first === undefined) continue
       for (const entry of this.#listFamily(familyOf(first), group)) if (this.delete(entry)) count++
+    }
+    return count
+  }
+
+  /** `deleteMatching` whose look through the table is in a thread of the pool. Not to be used for anything else until it is done. */
+  async deleteMatchingInThread(filters: readonly ConntrackFilter[]): Promise<number> {
+    let count = 0
+    for (const group of Map.groupBy(filters, (filter) => `${familyOf(filter)} ${filter.protocol}`).values()) {
+      const [first] = group
+      if (first === undefined) continue
+      const family = familyOf(first)
+      for (const entry of matching(await this.#dumpFilteredInThread(family, sharedBy(group)), group)) if (this.delete(entry)) count++
     }
     return count
   }
@@ -170,35 +182,61 @@ export class Conntrack {
   }
 
   #listFamily(family: number, filters: readonly ConntrackFilter[]): ConntrackEntry[] {
-    const [first] = filters
-    if (first === undefined) return []
-    // one filter is compared whole by the kernel; of several it compares what they share, the protocol
-    const exact = filters.length === 1 ? first : { protocol: first.protocol }
-    const wanted = filters.map(canonical)
-    const byDestination = Map.groupBy(wanted, (filter) => filter.originalDestination?.address)
-    const bySource = Map.groupBy(wanted.filter((filter) => filter.originalDestination === undefined), (filter) => filter.replySource?.address)
-    const candidates = (entry: ConntrackEntry): readonly ConntrackFilter[] => [
-      ...(byDestination.get(entry.original.destination) ?? []),
-      ...(bySource.get(entry.reply.source) ?? []),
-    ]
-    return this.#dumpFiltered(family, exact).filter((entry) => candidates(entry).some((filter) => matches(entry, filter)))
+    return filters.length === 0 ? [] : matching(this.#dumpFiltered(family, sharedBy(filters)), filters)
   }
 
   #dumpFiltered(family: number, filter: ConntrackFilter): ConntrackEntry[] {
     try {
       return this.#dump({ header: { family }, attributes: encodeFilter(family, filter) })
     } catch (error) {
-      // kernels before 5.8 know no CTA_FILTER
-      if (!isUnsupported(error) && !(error instanceof NetlinkError && error.code === 'EINVAL')) throw error
+      if (!isWithoutFilter(error)) throw error
+      return this.#dump({ header: { family }, attributes: {} })
+    }
+  }
+
+  async #dumpFilteredInThread(family: number, filter: ConntrackFilter): Promise<ConntrackEntry[]> {
+    const payload = conntrackMessage.encode({ header: { family }, attributes: encodeFilter(family, filter) })
+    try {
+      return (await this.#socket.dumpInThread(IPCTNL_MSG_CT_GET, 0, payload, listing)).map(read)
+    } catch (error) {
+      if (!isWithoutFilter(error)) throw error
       return this.#dump({ header: { family }, attributes: {} })
     }
   }
 
   #dump(request: Encodable<typeof conntrackMessage>): ConntrackEntry[] {
-    return this.#socket
-      .dump(IPCTNL_MSG_CT_GET, 0, conntrackMessage.encode(request), { operation: 'list', object: 'conntrack entries' })
-      .map(({ payload }) => readEntry(conntrackMessage.decode(payload)))
+    return this.#socket.dump(IPCTNL_MSG_CT_GET, 0, conntrackMessage.encode(request), listing).map(read)
   }
+}
+
+const listing = { operation: 'list', object: 'conntrack entries' }
+
+/** Kernels before 5.8 know no CTA_FILTER. */
+function isWithoutFilter(error: unknown): boolean {
+  return isUnsupported(error) || (error instanceof NetlinkError && error.code === 'EINVAL')
+}
+
+function read({ payload }: Message): ConntrackEntry {
+  return readEntry(conntrackMessage.decode(payload))
+}
+
+/** What the kernel is asked for: one filter whole; of several it compares what they share, the protocol. */
+function sharedBy(filters: readonly ConntrackFilter[]): ConntrackFilter {
+  const [first] = filters
+  if (first === undefined) throw new TypeError('Cannot list conntrack entries by no filter')
+  return filters.length === 1 ? first : { protocol: first.protocol }
+}
+
+/** The entries that any of the filters matches. */
+function matching(entries: readonly ConntrackEntry[], filters: readonly ConntrackFilter[]): ConntrackEntry[] {
+  const wanted = filters.map(canonical)
+  const byDestination = Map.groupBy(wanted, (filter) => filter.originalDestination?.address)
+  const bySource = Map.groupBy(wanted.filter((filter) => filter.originalDestination === undefined), (filter) => filter.replySource?.address)
+  const candidates = (entry: ConntrackEntry): readonly ConntrackFilter[] => [
+    ...(byDestination.get(entry.original.destination) ?? []),
+    ...(bySource.get(entry.reply.source) ?? []),
+  ]
+  return entries.filter((entry) => candidates(entry).some((filter) => matches(entry, filter)))
 }
 
 const TCP_CONNTRACK_ESTABLISHED = 3

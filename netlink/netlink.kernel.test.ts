@@ -194,6 +194,7 @@ t.test('many filters are applied at once', async (t) => {
   const filters = Array.from({ length: 64 }, (_, i) => ({ protocol: 'udp', replySource: { address: `10.244.0.${i}` } }) as const)
   t.equal(conntrack.deleteMatching(filters), 16 * 64)
   t.equal(conntrack.list().every(({ reply }) => Number(reply.source.split('.')[3]) >= 64), true)
+  t.equal(await conntrack.deleteMatchingInThread([64, 65].map((last) => ({ protocol: 'udp', replySource: { address: `10.244.0.${last}` } }) as const)), 2 * 16)
 })
 
 t.test('error predicates tell errors apart', async (t) => {

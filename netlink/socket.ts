@@ -192,14 +192,33 @@ export class NetlinkSocket implements Transport {
 
   dump(type: number, flags: number, payload: Uint8Array, what: What): readonly Message[] {
     for (let attempt = 1; attempt <= DUMP_ATTEMPTS; attempt++) {
-      const whole = this.#dumpOnce(type, flags, payload, what)
+      const whole = this.#dumped(this.#send([{ type, flags: flags | NLM_F_DUMP, payload }], what), what)
       if (whole !== undefined) return whole
     }
-    throw new NetlinkError(what.operation, what.object, errnoNumber('EAGAIN'), `(the list changed while being read, ${DUMP_ATTEMPTS} times in a row)`)
+    throw this.#restless(what)
   }
 
-  #dumpOnce(type: number, flags: number, payload: Uint8Array, what: What): Message[] | undefined {
-    const sequence = this.#send([{ type, flags: flags | NLM_F_DUMP, payload }], what)
+  /** `dump` in a thread of the pool, up to the first datagram: where the kernel looks through much and finds little. The socket is not to be used until it has answered. */
+  async dumpInThread(type: number, flags: number, payload: Uint8Array, what: What): Promise<readonly Message[]> {
+    for (let attempt = 1; attempt <= DUMP_ATTEMPTS; attempt++) {
+      const { first, data } = this.#frame([{ type, flags: flags | NLM_F_DUMP, payload }], what)
+      try {
+        await sendInThread(this.#fd, data)
+      } catch (error) {
+        throw inOperation(error, what)
+      }
+      const whole = this.#dumped(first, what)
+      if (whole !== undefined) return whole
+    }
+    throw this.#restless(what)
+  }
+
+  #restless(what: What): NetlinkError {
+    return new NetlinkError(what.operation, what.object, errnoNumber('EAGAIN'), `(the list changed while being read, ${DUMP_ATTEMPTS} times in a row)`)
+  }
+
+  /** The answer to a dump; `undefined` where it was interrupted. */
+  #dumped(sequence: number, what: What): Message[] | undefined {
     const messages: Message[] = []
     let interrupted = false
     for (;;) {
