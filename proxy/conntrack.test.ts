@@ -12,7 +12,7 @@ t.test('what is forgotten within a moment is forgotten together, a failure is tr
   let failures = 1
   const cleaner = createCleaner({
     clock, log: silentLogger,
-    deleteMatching(filters) {
+    async deleteMatching(filters) {
       if (failures-- > 0) throw new Error('no memory')
       seen.push(filters.map(({ originalDestination }) => originalDestination?.address ?? ''))
       return filters.length
@@ -27,7 +27,7 @@ t.test('what is forgotten within a moment is forgotten together, a failure is tr
   await clock.advance(1000)
   t.strictSame(seen, [['10.96.0.1', '10.96.0.2']])
   cleaner.add([filter('10.96.0.3')])
-  cleaner.stop()
+  await cleaner.stop()
   t.strictSame(seen.at(-1), ['10.96.0.3'])
   t.equal(clock.waiting, 0)
 })

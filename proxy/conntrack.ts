@@ -4,15 +4,19 @@
  */
 import type { Clock, Timer } from '../api/clock.ts'
 import type { Logger } from '../api/log.ts'
-import { deleteConntrack } from '../netlink/conntrack.ts'
+import { Conntrack } from '../netlink/conntrack.ts'
 import type { ConntrackFilter } from '../netlink/conntrack.ts'
 import { isNotFound } from '../netlink/errors.ts'
 import type { Netns } from '../netlink/netns.ts'
 import { readSysctl } from '../netlink/sysctl.ts'
 
 /** Deletes matching entries of a network namespace; returns how many went. An empty table, which would cost as much as a full one, is not looked through. */
-export function deleteFrom(netns: Netns | undefined): (filters: readonly ConntrackFilter[]) => number {
-  return (filters) => (isEmpty(netns) ? 0 : deleteConntrack(filters, { netns }))
+export function deleteFrom(netns: Netns | undefined): CleanerOptions['deleteMatching'] {
+  return async (filters) => {
+    if (isEmpty(netns)) return 0
+    using conntrack = Conntrack.open({ netns })
+    return await conntrack.deleteMatchingInThread(filters)
+  }
 }
 
 function isEmpty(netns: Netns | undefined): boolean {
@@ -27,14 +31,14 @@ function isEmpty(netns: Netns | undefined): boolean {
 export interface ConntrackCleaner {
   /** Has these forgotten soon. */
   add(filters: readonly ConntrackFilter[]): void
-  /** Forgets at once what waits. */
-  stop(): void
+  /** Forgets at once what waits; resolves when nothing is under way. */
+  stop(): Promise<void>
 }
 
 export interface CleanerOptions {
   readonly clock: Clock
   readonly log: Logger
-  readonly deleteMatching: (filters: readonly ConntrackFilter[]) => number
+  readonly deleteMatching: (filters: readonly ConntrackFilter[]) => Promise<number>
 }
 
 /** Changes within this time share one look at the table. */
@@ -44,29 +48,34 @@ const retryMs = 1_000
 export function createCleaner({ clock, log, deleteMatching }: CleanerOptions): ConntrackCleaner {
   let waiting: ConntrackFilter[] = []
   let timer: Timer | undefined
-  const clean = (): void => {
+  let underWay: Promise<void> = Promise.resolve()
+  let stopped = false
+  const clean = async (): Promise<void> => {
     timer?.cancel()
     timer = undefined
-    if (waiting.length === 0) return
     const filters = waiting
     waiting = []
+    if (filters.length === 0) return
     try {
-      const count = deleteMatching(filters)
+      const count = await deleteMatching(filters)
       if (count > 0) log.debug('forgot connections to removed endpoints', { count })
     } catch (error) {
       log.warn('cannot forget connections to removed endpoints, trying again', { error })
       waiting.push(...filters)
-      timer = clock.setTimeout(clean, retryMs)
+      later(retryMs)
     }
+  }
+  const later = (ms: number): void => {
+    if (!stopped) timer ??= clock.setTimeout(() => void (underWay = underWay.then(clean)), ms)
   }
   return {
     add(filters) {
       for (const filter of filters) waiting.push(filter)
-      if (waiting.length > 0) timer ??= clock.setTimeout(clean, gatherMs)
+      if (waiting.length > 0) later(gatherMs)
     },
-    stop() {
-      clean()
-      timer?.cancel()
+    async stop() {
+      stopped = true
+      await (underWay = underWay.then(clean))
     },
   }
 }

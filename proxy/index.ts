@@ -113,7 +113,7 @@ class ServiceProxy implements Proxy {
     this.#nftables = options.nftables ?? openNftables({ netns })
     const fixed = { localhost: this.#node.nodePortAddresses.includes('127.0.0.1') }
     this.#sync = new Sync({ nftables: this.#nftables, fixed, clock, log, onMustSync: () => this.#queue.addAfter(syncKey, mendMs) })
-    this.#cleaner = createCleaner({ clock, log, deleteMatching: options.nftables === undefined ? deleteFrom(netns) : () => 0 })
+    this.#cleaner = createCleaner({ clock, log, deleteMatching: options.nftables === undefined ? deleteFrom(netns) : () => Promise.resolve(0) })
     this.#healthChecks = new HealthChecks({ netns, log })
     const { promise, resolve } = Promise.withResolvers<void>()
     this.done = promise
@@ -148,7 +148,7 @@ class ServiceProxy implements Proxy {
   async stop(): Promise<void> {
     await this.#queue.stop()
     this.#informers.stop()
-    this.#cleaner.stop()
+    await this.#cleaner.stop()
     this.#sync.close()
     if (this.#options.nftables === undefined) this.#nftables.close()
     await this.#healthChecks.close()

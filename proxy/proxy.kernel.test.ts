@@ -42,9 +42,11 @@ function nft(...words: string[]): string {
   return execFileSync('nsenter', [`--net=${network.hostPath}`, 'nft', ...words], { encoding: 'utf8' })
 }
 
-/** The table as nft lists it; elements, which come in any order, sorted, and without what passes with time. */
+/** The table as nft lists it; elements, and chains that come and go, sorted, and without what passes with time. */
 function listed(): string {
-  return nft('list', 'table', 'inet', 'fairway-proxy').replaceAll(/ expires \w+/g, '')
+  const [first = '', ...blocks] = nft('list', 'table', 'inet', 'fairway-proxy').replace(/\n\}\n$/, '').split('\n\n')
+  const counted = blocks.filter((block) => /^\tchain (?:[ni]\d|stick-)/.test(block)).toSorted()
+  return `${[first, ...blocks.filter((block) => !counted.includes(block)), ...counted].join('\n\n')}\n}\n`.replaceAll(/ expires \w+/g, '')
     .replaceAll(/elements = \{ ([^}]*) \}/g, (_, text: string) => `elements = {\n${text.split(',').map((element) => `\t\t\t${element.trim()},\n`).toSorted().join('')}\t\t}`)
 }
 

@@ -99,6 +99,7 @@ export function fixedChains({ localhost }: FixedOptions): ChainPlan[] {
       name: 'prerouting', base: { type: 'nat', hook: 'prerouting', priority: priorities.dstnat, policy: 'accept' },
       rules: [
         rule(equal('meta nfproto', 'ipv4'), equal('ip daddr', '127.0.0.0/8'), goBack),
+        ...families.map((family) => rule(only(family), isIn(frontendOf(family), `ranged${family.digit}`), notIn([...frontendOf(family), saddr(family)], `source-range${family.digit}`), drop)),
         ...families.map((family) => rule(only(family), isIn([saddr(family)], `pod-range${family.digit}`), vmap(frontendOf(family), service(family.digit, true)))),
         rule(goTo('services')),
       ],
@@ -111,6 +112,7 @@ export function fixedChains({ localhost }: FixedOptions): ChainPlan[] {
       name: 'postrouting', base: { type: 'nat', hook: 'postrouting', priority: priorities.srcnat, policy: 'accept' },
       rules: [
         rule(lacks('ct status', 'dnat'), goBack),
+        ...families.map((family) => rule(only(family), vmap([originalDestination(family), 'meta l4proto', 'ct original proto-dst'], `sticky${family.digit}`))),
         rule(equal('meta oifname', 'lo'), goBack),
         ...families.map((family) => rule(only(family), goTo(`source${family.digit}`))),
       ],
@@ -127,7 +129,6 @@ function servicesRules(family: Family): RuleSpec[] {
   const { digit } = family
   const frontend = frontendOf(family)
   return [
-    rule(only(family), isIn(frontend, `ranged${digit}`), notIn([...frontend, saddr(family)], `source-range${digit}`), drop),
     rule(only(family), vmap(frontend, service(digit, false))),
     rule(only(family), isIn([daddr(family)], `cluster-ip${digit}`), goTo(refuseChain)),
     rule(only(family), isIn([daddr(family)], `service-range${digit}`), differs('fib daddr type', 'local'), drop),
@@ -164,7 +165,6 @@ function sourceChains(family: Family): ChainPlan[] {
     {
       name: `source${digit}`,
       rules: [
-        rule(vmap([original, 'meta l4proto', 'ct original proto-dst'], `sticky${digit}`)),
         rule(isIn([original], `cluster-ip${digit}`), goTo(`source-cluster${digit}`)),
         rule(isIn([original, 'meta l4proto', 'ct original proto-dst'], `external${digit}`), goTo(`source-external${digit}`)),
       ],

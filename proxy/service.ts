@@ -247,7 +247,7 @@ function setTarget({ key, service, targets, problems }: Building, frontend: Fron
     service: key, port, kind, endpoints,
     chain: chainFor(endpoints.length, fallback.endpoints.length, { inside: frontend.inside, sticky: stickySeconds !== undefined }),
     draining: candidates.map(endpointKey).filter((endpoint) => !used.has(endpoint)),
-    members: targetMembers(frontend, kind, { stickySeconds: endpoints.length > 0 ? stickySeconds : undefined, ranges: kind === 'loadBalancer' ? (service.spec.loadBalancerSourceRanges ?? []) : [], problems }),
+    members: frontend.inside ? [] : targetMembers(frontend, kind, { stickySeconds, ranges: kind === 'loadBalancer' ? (service.spec.loadBalancerSourceRanges ?? []) : [], problems }),
     rank: `${service.metadata.creationTimestamp ?? ''} ${key}`,
   })
 }
