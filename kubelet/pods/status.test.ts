@@ -69,6 +69,14 @@ t.test('the outcome is the phase, and conditions say that the pod is over', (t) 
   t.end()
 })
 
+t.test('a pod that is over keeps the address that it had', (t) => {
+  const over: PodState = { ...have(exited(0)), addresses: undefined }
+  const before: Pod = { ...pod, status: { podIP: '10.0.0.1', podIPs: [{ ip: '10.0.0.1' }] } }
+  t.match(status(over, { pod: before, plan: { waiting: new Map(), stopped: true, outcome: { phase: 'Succeeded' } } }), { podIP: '10.0.0.1' })
+  t.equal(status(over, { pod: before }).podIP, undefined, 'one that goes on will get another')
+  t.end()
+})
+
 t.test('while init containers run the others are initializing', (t) => {
   const withInit: Pod = { ...pod, spec: { ...pod.spec, initContainers: [{ name: 'first', image: 'busybox:1' }] } }
   const found = status(have(running({ name: 'first', id: 'i0' })), { pod: withInit })

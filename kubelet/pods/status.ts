@@ -173,7 +173,11 @@ export function statusOf(input: StatusInput): PodStatus {
   const { pod, have, plan, hostIPs } = input
   const views = rolesOf(pod).map(({ container, role }, index) => viewOf(input, container, role, index))
   const phase = phaseOf(input, views)
-  const addresses = pod.spec.hostNetwork === true ? (have.sandboxes[0]?.state === 'ready' ? hostIPs : []) : (have.addresses ?? [])
+  // Who looks at a pod that is over finds the address that it had.
+  const isOver = plan.outcome !== undefined || pod.metadata.deletionTimestamp !== undefined
+  const before = isOver ? (pod.status?.podIPs ?? []).map(({ ip }) => ip) : []
+  const present = pod.spec.hostNetwork === true ? (have.sandboxes[0]?.state === 'ready' ? hostIPs : undefined) : have.addresses
+  const addresses = present ?? before
   const inits = views.filter(({ role }) => role !== 'regular').map(({ status }) => status)
   return {
     phase,

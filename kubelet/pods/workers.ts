@@ -2,6 +2,7 @@
  * One serial worker for each pod: reads back what there is, plans, reports, applies, until there is nothing to do. Whatever happens (a change
  * of the object, an event of the engine, a probe's verdict, a pull's end, time) only wakes the pod's worker; it never says what to do.
  */
+import { availableParallelism } from 'node:os'
 import { isConflict, isNotFound } from '../../api/client.ts'
 import { pods } from '../../api/resources.ts'
 import type { Pod, PodStatus } from '../../api/types.ts'
@@ -24,6 +25,7 @@ import { departedPod, Sandboxes } from './sandboxes.ts'
 import { ContainerStarter } from './starter.ts'
 import { kubeletConditions, statusOf } from './status.ts'
 import { ContainerStopper } from './stopper.ts'
+import { Turns } from './turns.ts'
 
 export interface PodWorkersOptions {
   readonly parts: KubeletParts
@@ -64,6 +66,7 @@ export class PodWorkers {
   readonly #starter: ContainerStarter
   readonly #stopper: ContainerStopper
   readonly #backoff: Backoff
+  readonly #turns = new Turns(2 * availableParallelism())
 
   constructor({ parts, prober, statuses }: PodWorkersOptions) {
     this.#parts = parts
@@ -309,7 +312,7 @@ export class PodWorkers {
       this.#parts.events.event(eventTarget(pod), 'Warning', 'NetworkNotReady', `network is not ready: ${networkError}`)
       throw new Error(`Cannot create a sandbox for ${nameOf(pod)}: network is not ready: ${networkError}`)
     }
-    const [made] = await Promise.allSettled([this.#sandboxes.create(pod, operation.attempt), this.#files.volumes(pod)])
+    const [made] = await Promise.allSettled([this.#turns.take(0, () => this.#sandboxes.create(pod, operation.attempt)), this.#files.volumes(pod)])
     if (made.status === 'fulfilled') return undefined
     this.#parts.events.event(eventTarget(pod), 'Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${(made.reason as Error).message}`)
     throw made.reason
@@ -324,7 +327,7 @@ export class PodWorkers {
     const results = await Promise.all(due.map(async ({ name, role, attempt, failedAtMs }) => {
       const container = rolesOf(pod).find((entry) => entry.container.name === name && entry.role === role)?.container
       if (container === undefined) return false
-      const hold = await this.#starter.start({ pod, container, attempt, sandbox, podIPs: have.addresses ?? [], volumes })
+      const hold = await this.#turns.take(1, () => this.#starter.start({ pod, container, attempt, sandbox, podIPs: have.addresses ?? [], volumes }))
       if (hold === undefined) {
         record.holds.delete(name)
         record.told.delete(name)

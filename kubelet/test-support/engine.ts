@@ -38,11 +38,11 @@ function makeImage(directory: string): string {
   return archive
 }
 
-/** Starts an engine in a network namespace of its own, which the kubelet's host (the test) cannot see into and need not. */
+/** Starts an engine in a network namespace of its own, which the kubelet's host (the test) cannot see into and need not. It ends with the test, whatever ends that. */
 export async function startEngine(name: string): Promise<TestEngine> {
   const directory = mkdtempSync(join(tmpdir(), `fairway-${name}-`))
   const socketPath = join(directory, 'docker.sock')
-  const child = spawn('unshare', ['--net', 'dockerd', '--bridge=none', '--iptables=false', '--ip-forward=false', '--ip-masq=false',
+  const child = spawn('setpriv', ['--pdeathsig', 'TERM', 'unshare', '--net', 'dockerd', '--bridge=none', '--iptables=false', '--ip-forward=false', '--ip-masq=false',
     '--data-root', join(directory, 'data'), '--exec-root', join(directory, 'exec'), '--pidfile', join(directory, 'docker.pid'), '-H', `unix://${socketPath}`, '--log-level=warn'],
   { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, TMPDIR: directory } })
   let said = ''
