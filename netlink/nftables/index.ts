@@ -15,12 +15,12 @@ import { Netns } from '../netns.ts'
 import { NETLINK_NETFILTER, NetlinkSocket } from '../socket.ts'
 import type { Listening } from '../socket.ts'
 import { BATCH_SUBSYSTEM, NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFT_MSG_GETGEN, batchMessage, generationMessage } from './layouts.ts'
-import { readContents, readTable } from './listing.ts'
+import { readContents, readElement, readTable } from './listing.ts'
 import { listenForOthers } from './notifications.ts'
 import { encodeOperation } from './operations.ts'
 import type { Step } from './operations.ts'
 import { isStale } from './stale.ts'
-import type { Nftables, NftablesEvent, Operation, Ruleset, TableId } from './types.ts'
+import type { Element, Nftables, NftablesEvent, Operation, Ruleset, SetSpec, TableId, Value } from './types.ts'
 import { describeTable } from './words.ts'
 
 export * from './statements.ts'
@@ -76,6 +76,10 @@ class KernelNftables implements Nftables {
       if (isNotFound(error)) return undefined // it went while being read, which the generation tells
       throw error
     }
+  }
+
+  find(table: TableId, set: SetSpec, keys: readonly (readonly Value[])[]): Element[] {
+    return keys.flatMap((key) => readElement(this.#socket, table, set, key) ?? [])
   }
 
   apply(operations: readonly Operation[], options: { readonly generation?: number | undefined } = {}): number {

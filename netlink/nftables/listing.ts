@@ -5,7 +5,7 @@ import type { Decoded } from '../layout.ts'
 import { isNotFound } from '../errors.ts'
 import type { Transport } from '../socket.ts'
 import { decompile } from './decompile.ts'
-import { readElements } from './elements.ts'
+import { readElements, writeElements } from './elements.ts'
 import { typesOf } from './field-types.ts'
 import type { FieldType } from './field-types.ts'
 import {
@@ -13,7 +13,7 @@ import {
   NFT_SET_INTERVAL, NFT_SET_OBJECT, NFT_SET_TIMEOUT, chainMessage, elementsMessage, ruleMessage, setMessage, tableMessage,
 } from './layouts.ts'
 import { familyNumbers, hooks } from './operations.ts'
-import type { BaseChain, Chain, ChainSpec, Element, NamedSet, Rule, SetSpec, TableId, TableSpec } from './types.ts'
+import type { BaseChain, Chain, ChainSpec, Element, NamedSet, Rule, SetSpec, TableId, TableSpec, Value } from './types.ts'
 import { commentOf, setCommentOf } from './userdata.ts'
 import { keyBytes } from './values.ts'
 import { describeTable } from './words.ts'
@@ -124,4 +124,17 @@ function readSetElements(transport: Transport, table: TableId, set: SetSpec): El
   const request = elementsMessage.encode({ header: { family: familyNumbers[table.family] }, attributes: { table: table.name, set: set.name } })
   const listed = transport.dump(NFT_MSG_GETSETELEM, 0, request, { operation: 'list elements of', object: `${set.name} in table ${describeTable(table)}` })
   return readElements(listed.flatMap(({ payload }) => elementsMessage.decode(payload).attributes.elements ?? []), set)
+}
+
+/** The element with a key; `undefined` where there is none, or no such set. */
+export function readElement(transport: Transport, table: TableId, set: SetSpec, key: readonly Value[]): Element | undefined {
+  const [message] = writeElements(familyNumbers[table.family], table.name, set, [{ key }])
+  if (message === undefined) return undefined
+  try {
+    const replies = transport.request(NFT_MSG_GETSETELEM, 0, message.payload, { operation: 'find element of', object: `${set.name} in table ${describeTable(table)}` })
+    return readElements(replies.flatMap(({ payload }) => elementsMessage.decode(payload).attributes.elements ?? []), set)[0]
+  } catch (error) {
+    if (isNotFound(error)) return undefined
+    throw error
+  }
 }

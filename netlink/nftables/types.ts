@@ -166,6 +166,8 @@ export interface Nftables {
   generation(): number
   /** All of a table, read at one generation; `undefined` where there is no such table. */
   list(table: TableId): Ruleset | undefined
+  /** The elements of a set (not an interval one) with these keys, as far as they are there. Does not walk the set. */
+  find(table: TableId, set: SetSpec, keys: readonly (readonly Value[])[]): Element[]
   /**
    * Applies all operations in one transaction, or none. With `generation`: only if nobody changed anything since (else `isStale`
    * is true of the error). Returns the generation that it made (the same where nothing

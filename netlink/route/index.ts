@@ -17,6 +17,7 @@ import { Links, readLink } from './links.ts'
 import type { Link } from './links.ts'
 import { ForwardingEntries, Neighbours, readForwardingEntry, readNeighbour } from './neighbours.ts'
 import type { ForwardingEntry, Neighbour } from './neighbours.ts'
+import { Qdiscs } from './qdiscs.ts'
 import { Routes, readRoute } from './routes.ts'
 import type { Route } from './routes.ts'
 import { Rules, readRule } from './rules.ts'
@@ -27,6 +28,7 @@ import type { RouteTransport } from './transport.ts'
 export type { Address, AddressSpec } from './addresses.ts'
 export type { Link, LinkChange, LinkSelector, LinkSpec, LinkStatistics, Vxlan, VxlanSpec } from './links.ts'
 export type { ForwardingEntry, ForwardingSpec, Neighbour, NeighbourSpec, NeighbourState } from './neighbours.ts'
+export type { TokenBucket } from './qdiscs.ts'
 export type { NextHop, Route, RouteFilter, RouteSpec } from './routes.ts'
 export type { Rule, RuleAction, RuleSpec } from './rules.ts'
 export type { Family, RouteTransport } from './transport.ts'
@@ -53,6 +55,7 @@ export class RouteSocket {
   readonly neighbours: Neighbours
   readonly fdb: ForwardingEntries
   readonly rules: Rules
+  readonly qdiscs: Qdiscs
   readonly #transport: RouteTransport
 
   private constructor(transport: RouteTransport) {
@@ -63,6 +66,7 @@ export class RouteSocket {
     this.neighbours = new Neighbours(transport)
     this.fdb = new ForwardingEntries(transport)
     this.rules = new Rules(transport)
+    this.qdiscs = new Qdiscs(transport)
   }
 
   /** Opens one to the kernel, in a namespace or the current one. */

@@ -20,6 +20,9 @@ export const RTM_GETNEIGH = 30
 export const RTM_NEWRULE = 32
 export const RTM_DELRULE = 33
 export const RTM_GETRULE = 34
+export const RTM_NEWQDISC = 36
+export const RTM_DELQDISC = 37
+export const RTM_GETQDISC = 38
 export const RTM_NEWLINKPROP = 108
 export const RTM_DELLINKPROP = 109
 
@@ -222,3 +225,15 @@ const ruleAttributes = attributes({
 })
 export const ruleMessage = message(ruleHeader, ruleAttributes)
 export type RuleMessage = Decoded<typeof ruleMessage>
+
+// Queueing disciplines (include/uapi/linux/pkt_sched.h)
+
+export const TC_H_ROOT = 0xffff_ffff
+export const TC_LINKLAYER_ETHERNET = 1
+
+const tcmsg = struct({ family: u8, pad1: u8, pad2: u16, index: i32, handle: u32, parent: u32, info: u32 })
+const ratespec = struct({ cellLog: u8, linkLayer: u8, overhead: u16, cellAlign: u16, mpu: u16, rate: u32 })
+/** struct tc_tbf_qopt: `limit` in bytes, `buffer` in ticks (the burst in bytes is an attribute of its own) */
+const tbfParameters = struct({ rate: ratespec, peakRate: ratespec, limit: u32, buffer: u32, mtu: u32 })
+export const tbfOptions = attributes({ parameters: [1, tbfParameters], rate64: [4, u64], burst: [6, u32] })
+export const qdiscMessage = message(tcmsg, attributes({ kind: [1, cstring], options: [2, bytes] }))

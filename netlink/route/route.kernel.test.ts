@@ -148,3 +148,21 @@ t.test('statistics count bytes', async (t) => {
   using namespaces = makeNamespaces()
   t.match(namespaces.host.links.get('lo')?.statistics, { rxBytes: BigInt, txPackets: BigInt })
 })
+
+t.test('a link sends no faster than it may', async (t) => {
+  using namespaces = makeNamespaces()
+  const { host, pod, paths, podNetns } = namespaces
+  host.links.add({ kind: 'veth', name: 'pod1', up: true, peer: { name: 'eth0', netns: podNetns } })
+  const link = host.links.get('pod1')?.index ?? -1
+  pod.links.set('eth0', { up: true })
+  t.match(host.qdiscs.list({ link }), [{ kind: 'noqueue', bucket: undefined }])
+  host.qdiscs.limit(link, { bytesPerSecond: 1_250_000, burstBytes: 65_536, limitBytes: 96_000 })
+  t.match(JSON.parse(execFileSync('nsenter', [`--net=${paths.host}`, 'tc', '-j', 'qdisc', 'show', 'dev', 'pod1'], { encoding: 'utf8' })), [{ kind: 'tbf', root: true, options: { rate: 1_250_000 } }])
+  t.match(host.qdiscs.list({ link }), [{ link, kind: 'tbf', bucket: { bytesPerSecond: 1_250_000, limitBytes: 96_000 } }])
+  host.qdiscs.limit(link, { bytesPerSecond: 12_500_000_000, burstBytes: 1_000_000, limitBytes: 1_000_000 })
+  t.match(host.qdiscs.list({ link }), [{ bucket: { bytesPerSecond: 12_500_000_000 } }], 'beyond 32 bits')
+  host.qdiscs.clear(link)
+  host.qdiscs.clear(link)
+  t.match(host.qdiscs.list({ link }), [{ kind: 'noqueue' }])
+  t.throws(() => host.qdiscs.limit(9999, { bytesPerSecond: 1, burstBytes: 1, limitBytes: 1 }), { message: /Cannot limit rate of link 9999 to 1 bytes\/s: ENODEV/ })
+})

@@ -10,7 +10,7 @@ import { NetlinkError } from '../../errors.ts'
 import type { Listening } from '../../socket.ts'
 import { encodeOperation } from '../operations.ts'
 import { ERESTART } from '../stale.ts'
-import type { Nftables, NftablesEvent, Operation, Ruleset, TableId } from '../types.ts'
+import type { Element, Nftables, NftablesEvent, Operation, Ruleset, SetSpec, TableId, Value } from '../types.ts'
 import { describeTable } from '../words.ts'
 import { FakeTable, refuse } from './fake-table.ts'
 import type { Undo } from './fake-table.ts'
@@ -49,6 +49,10 @@ export class FakeNftables implements Nftables {
 
   list(table: TableId): Ruleset | undefined {
     return this.#namespace.tables.get(describeTable(table))?.read(this.#namespace.generation)
+  }
+
+  find(table: TableId, set: SetSpec, keys: readonly (readonly Value[])[]): Element[] {
+    return keys.flatMap((key) => this.#namespace.tables.get(describeTable(table))?.find(set.name, key) ?? [])
   }
 
   apply(operations: readonly Operation[], { generation }: { readonly generation?: number | undefined } = {}): number {

@@ -11,7 +11,7 @@ import { sameSet } from '../sameness.ts'
 import { elementsMessage } from '../layouts.ts'
 import { familyNumbers } from '../operations.ts'
 import type { Expression, Statement, Verdict } from '../statements.ts'
-import type { BaseChain, Chain, ChainSpec, Counter, Element, ElementSpec, NamedSet, Operation, Rule, RuleSpec, Ruleset, SetSpec, TableSpec } from '../types.ts'
+import type { BaseChain, Chain, ChainSpec, Counter, Element, ElementSpec, NamedSet, Operation, Rule, RuleSpec, Ruleset, SetSpec, TableSpec, Value } from '../types.ts'
 import { formatKey, parseSpan } from '../values.ts'
 import { describe } from '../words.ts'
 
@@ -89,6 +89,11 @@ export class FakeTable {
       case 'deleteElements':
         return this.#deleteElements(operation, undo)
     }
+  }
+
+  /** The element of a set with that key. */
+  find(set: string, key: readonly Value[]): Element | undefined {
+    return this.sets.get(set)?.elements.get(formatKey(key))
   }
 
   /** Takes time off the elements that have some left, and those away that have none. */

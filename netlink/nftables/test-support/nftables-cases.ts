@@ -387,6 +387,21 @@ const rules: readonly NftablesCase[] = [
   },
 ]
 
+const finding: readonly NftablesCase[] = [
+  {
+    title: 'elements are found by their keys, those that are there',
+    run(nftables) {
+      begin(nftables, addElements(endpoint, { key: ['10.96.0.1', 'tcp', 80, 0], data: ['10.244.0.5', 8080], comment: 'first' }, { key: ['10.96.0.1', 'tcp', 80, 1], data: ['10.244.0.6', 8080] }))
+      return [
+        nftables.find(table, endpoint, [['10.96.0.1', 'tcp', 80, 0], ['10.96.0.9', 'tcp', 80, 0], ['10.96.0.1', 'tcp', 80, 1]]),
+        nftables.find(table, { ...endpoint, name: 'nothing' }, [['10.96.0.1', 'tcp', 80, 0]]),
+        nftables.find({ ...table, name: 'nowhere' }, endpoint, [['10.96.0.1', 'tcp', 80, 0]]),
+      ]
+    },
+    expected: [[{ key: ['10.96.0.1', 'tcp', 80, 0], data: ['10.244.0.5', 8080], comment: 'first' }, { key: ['10.96.0.1', 'tcp', 80, 1], data: ['10.244.0.6', 8080] }], [], []],
+  },
+]
+
 const ipv6 = { family: 'inet', name: 'both' } as const
 const families: readonly NftablesCase[] = [
   {
@@ -409,4 +424,4 @@ const families: readonly NftablesCase[] = [
   },
 ]
 
-export const nftablesCases: readonly NftablesCase[] = [...whole, ...elements, ...rules, ...families]
+export const nftablesCases: readonly NftablesCase[] = [...whole, ...elements, ...finding, ...rules, ...families]
