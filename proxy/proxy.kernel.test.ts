@@ -79,6 +79,17 @@ t.test('a pod reaches all endpoints by the cluster IP, and they see its own addr
   t.strictSame(await answers(() => podA.call('tcp', 'fd00:10:96::53', 80)), ['b fd00:10:244::5', 'remote fd00:10:244::5'])
 })
 
+t.test('endpoints are chosen evenly', async (t) => {
+  const counts = new Map<string, number>()
+  for (let call = 0; call < 200; call += 1) {
+    const answer = await podA.call('tcp', '10.96.0.53', 80)
+    counts.set(answer, (counts.get(answer) ?? 0) + 1)
+  }
+  const chiSquare = [...counts.values()].reduce((sum, count) => sum + (count - 100) ** 2 / 100, 0)
+  // With one degree of freedom larger by chance once in 10 million runs.
+  t.ok(counts.size === 2 && chiSquare < 28.4, `chi-square ${chiSquare}`)
+})
+
 t.test('the host reaches them too', async (t) => {
   t.strictSame((await answers(() => onHost.call('tcp', '10.96.0.53', 80))).map((text) => text.split(' ')[0]), ['b', 'remote'])
 })
