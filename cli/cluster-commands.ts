@@ -2,7 +2,7 @@
 import { Option } from 'commander'
 import type { Command } from 'commander'
 import type { UpFlags } from './commands/up.ts'
-import { wholeNumber } from './option-values.ts'
+import { overlay, wholeNumber } from './option-values.ts'
 
 const nodesMax = 100
 const nameOption = (): Option => new Option('--name <name>', 'the cluster').default('dev')
@@ -14,7 +14,7 @@ export function addClusterCommands(program: Command): void {
     .addOption(new Option('--control-planes <count>', 'hosts with a control plane').default(1).argParser(wholeNumber(1, 9)))
     .addOption(new Option('--store <store>', 'where the control plane keeps its state: sqlite').default('sqlite'))
     .addOption(new Option('--runtime <runtime>', 'what runs containers').choices(['docker', 'cri']).default('docker'))
-    .addOption(new Option('--overlay <overlay>', 'how pods of different hosts reach each other').choices(['vxlan', 'host-gw']).default('vxlan'))
+    .addOption(new Option('--overlay <overlay>', 'how pods of different hosts reach each other: vxlan, host-gw or direct').default('vxlan').argParser(overlay))
     .addOption(new Option('--ip-family <family>', 'addresses of pods and services').choices(['ipv4', 'ipv6', 'dual']).default('ipv4'))
     .option('--demo', 'then show who reaches what')
     .action(async (options) => (await import('./commands/up.ts')).runUp(options as UpFlags))

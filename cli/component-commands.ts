@@ -2,7 +2,7 @@
 import { hostname } from 'node:os'
 import { Option } from 'commander'
 import type { Command } from 'commander'
-import { address, addressAndPort, cidr, collect, durationMs, port, portRange, wholeNumber } from './option-values.ts'
+import { address, addressAndPort, cidr, collect, durationMs, overlay, port, portRange, wholeNumber } from './option-values.ts'
 
 const kubeconfigOption = (): Option => new Option('--kubeconfig <file>', 'how to reach the API server, and as whom').makeOptionMandatory()
 const nodeNameOption = (): Option => new Option('--node-name <name>', 'this node').default(hostname().toLowerCase())
@@ -79,7 +79,7 @@ function addAgent(agent: Command): void {
     .option('--token <token>', 'what to join with')
     .option('--token-file <file>', 'a file that holds the token; waited for')
     .addOption(new Option('--data-dir <folder>', 'keys and state').default('/var/lib/fairway/agent'))
-    .addOption(new Option('--overlay <overlay>', 'how pods of different hosts reach each other').choices(['vxlan', 'host-gw']).default('vxlan'))
+    .addOption(new Option('--overlay <overlay>', 'how pods of different hosts reach each other: vxlan, host-gw or direct').default('vxlan').argParser(overlay))
     .action(async (options) => (await import('./commands/agent.ts')).runAgent(options as never))
 }
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { address, addressAndPort, cidr, collect, durationMs, portRange, wholeNumber } from './option-values.ts'
+import { address, addressAndPort, cidr, collect, durationMs, overlay, portRange, wholeNumber } from './option-values.ts'
 
 t.test('durations are read as Go writes them', (t) => {
   t.equal(durationMs('40s'), 40_000)
@@ -23,5 +23,12 @@ t.test('numbers, addresses, ranges and ports have bounds', (t) => {
   t.equal(portRange('30000-32767'), '30000-32767')
   for (const wrong of ['5-1', '0-5', '1-70000', '80']) t.throws(() => portRange(wrong), /range of ports/, wrong)
   t.same(['a', 'b'].reduce<readonly string[] | undefined>((all, text) => collect(String)(text, all), undefined), ['a', 'b'])
+  t.end()
+})
+
+t.test('an overlay is one that there is', (t) => {
+  t.strictSame(['vxlan', 'host-gw', 'direct'].map(overlay), ['vxlan', 'host-gw', 'direct'])
+  t.throws(() => overlay('wireguard'), /Encryption between hosts is not there yet/)
+  t.throws(() => overlay('pigeon'), /one of vxlan, host-gw, direct/)
   t.end()
 })

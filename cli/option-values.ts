@@ -1,6 +1,7 @@
 /** Values of flags, checked where they are read: a wrong one is refused with the flag's own words. */
 import { isIP } from 'node:net'
 import { InvalidArgumentError } from 'commander'
+import type { Backend } from '../cni/index.ts'
 
 /** A parser of whole numbers within bounds. */
 export function wholeNumber(least: number, most: number): (text: string) => number {
@@ -20,6 +21,15 @@ export function durationMs(text: string): number {
   const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)]
   if (parts.length === 0 || parts.map(([part]) => part).join('') !== text) throw new InvalidArgumentError("It must be a duration such as '40s' or '5m'.")
   return parts.reduce((sum, [, number, unit]) => sum + Number(number) * unitMs[unit as keyof typeof unitMs], 0)
+}
+
+const overlays: readonly string[] = ['vxlan', 'host-gw', 'direct'] satisfies Backend[]
+
+/** How pods of different hosts reach each other. */
+export function overlay(text: string): Backend {
+  if (text === 'wireguard') throw new InvalidArgumentError('Encryption between hosts is not there yet: it is one of vxlan, host-gw, direct.')
+  if (!overlays.includes(text)) throw new InvalidArgumentError('It is one of vxlan, host-gw, direct.')
+  return text as Backend
 }
 
 export function address(text: string): string {

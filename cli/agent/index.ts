@@ -5,6 +5,7 @@ import type { Component } from '../../api/component.ts'
 import { httpsTransport } from '../../api/https-transport.ts'
 import type { Logger } from '../../api/log.ts'
 import { defaultBinDir, defaultConfDir, defaultDataDir, defaultSocketPath, installCni, startCniService, startOverlay } from '../../cni/index.ts'
+import type { Backend } from '../../cni/index.ts'
 import { startKubelet } from '../../kubelet/index.ts'
 import { createDockerRuntime } from '../../kubelet/index.ts'
 import { startProxy } from '../../proxy/index.ts'
@@ -13,7 +14,7 @@ import { nodeIdentity } from './identity.ts'
 import type { JoinOptions } from './identity.ts'
 
 export interface AgentOptions extends JoinOptions {
-  readonly overlay: 'vxlan' | 'host-gw'
+  readonly overlay: Backend
   /** The engine's socket. */
   readonly runtimeEndpoint: string
   readonly sandboxImage: string

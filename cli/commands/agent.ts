@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { systemClock } from '../../api/clock.ts'
 import { createLogger } from '../../api/log.ts'
+import type { Backend } from '../../cni/index.ts'
 import { startAgent } from '../agent/index.ts'
 import { runUntilSignal } from '../component.ts'
 import { addressTowards, parseLabels, runtimeSocket } from '../agent/node-flags.ts'
@@ -10,7 +11,7 @@ export interface AgentFlags extends NodeFlags {
   readonly server: string
   readonly token?: string
   readonly tokenFile?: string
-  readonly overlay: 'vxlan' | 'host-gw'
+  readonly overlay: Backend
 }
 
 const pollMs = 50

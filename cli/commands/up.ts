@@ -1,3 +1,4 @@
+import type { Backend } from '../../cni/index.ts'
 import { controlPlaneHost, checkClusterName, hostAddress, serverUrl } from '../local/config.ts'
 import type { ClusterConfigFile } from '../local/config.ts'
 import { Progress } from '../local/progress.ts'
@@ -11,7 +12,7 @@ export interface UpFlags {
   readonly controlPlanes: number
   readonly store: string
   readonly runtime: string
-  readonly overlay: 'vxlan' | 'host-gw'
+  readonly overlay: Backend
   readonly ipFamily: string
   readonly demo?: boolean
 }

@@ -1,5 +1,6 @@
 /** What a local cluster was made as: written once at `up`, read by everything after it. */
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
+import type { Backend } from '../../cni/index.ts'
 import { clusterPaths, clustersRoot } from './paths.ts'
 
 export interface ClusterConfigFile {
@@ -9,7 +10,7 @@ export interface ClusterConfigFile {
   readonly nodes: readonly string[]
   /** The N of the machine-side network 10.90.N.0/24. */
   readonly subnet: number
-  readonly overlay: 'vxlan' | 'host-gw'
+  readonly overlay: Backend
   /** Raised from false once `up` came to its end: one that was interrupted begins anew. */
   readonly complete: boolean
   /** The user's file that has the cluster's context. */

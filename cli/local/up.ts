@@ -2,6 +2,7 @@
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { load } from 'js-yaml'
+import type { Backend } from '../../cni/index.ts'
 import { builtInImage } from '../images/built-in.ts'
 import { clusterNames, controlPlaneHost, readConfig, serverUrl, writeConfig } from './config.ts'
 import type { ClusterConfigFile } from './config.ts'
@@ -21,7 +22,7 @@ import { addUserContext, contextName, userKubeconfigFile } from './user-kubeconf
 export interface UpOptions {
   readonly name: string
   readonly nodes: number
-  readonly overlay: 'vxlan' | 'host-gw'
+  readonly overlay: Backend
   readonly progress: Progress
   /** Interrupts: what was begun is taken back. */
   readonly signal: AbortSignal

@@ -2,7 +2,7 @@
 import type { Netns } from '../../netlink/netns.ts'
 import type { Address, ForwardingEntry, Link, Neighbour, Route, RouteSocket } from '../../netlink/route/index.ts'
 import { readSysctl } from '../../netlink/sysctl.ts'
-import { isNotFound } from '../../netlink/errors.ts'
+import { NetlinkError, isNotFound } from '../../netlink/errors.ts'
 import { overlayRouteProtocol, vxlanLinkName } from './want.ts'
 import type { Family, Host, Underlay } from './want.ts'
 
@@ -34,7 +34,7 @@ export function readOverlay(route: RouteSocket, netns: Netns | undefined): Overl
   }
 }
 
-const RT_TABLE_MAIN = 254
+export const RT_TABLE_MAIN = 254
 
 function isOn(path: string, netns: Netns | undefined): boolean {
   try {
@@ -55,4 +55,25 @@ export function findUnderlays(route: RouteSocket, { addresses }: Host): Partial<
     if (link !== undefined) underlays[family] = { link: link.index, mtu: link.mtu }
   }
   return underlays
+}
+
+/** Those of the peers' addresses that the kernel reaches on the link of this host's own address, with no router between. */
+export function findOnLink(route: RouteSocket, underlays: Readonly<Partial<Record<Family, Underlay>>>, peers: readonly Host[]): Set<string> {
+  const found = new Set<string>()
+  for (const { addresses } of peers) {
+    for (const [family, address] of Object.entries(addresses) as [Family, string][]) {
+      if (underlays[family] !== undefined && isOnLink(route, address, underlays[family].link)) found.add(address)
+    }
+  }
+  return found
+}
+
+function isOnLink(route: RouteSocket, address: string, link: number): boolean {
+  try {
+    const towards = route.routes.get(address)
+    return towards.type === 'unicast' && towards.gateway === undefined && towards.link === link
+  } catch (error) {
+    if (error instanceof NetlinkError) return false // no route at all: a prohibition, or the link is down
+    throw error
+  }
 }

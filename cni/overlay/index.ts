@@ -17,19 +17,20 @@ import { RouteSocket } from '../../netlink/route/index.ts'
 import type { RouteEvent } from '../../netlink/route/index.ts'
 import { writeNetworkConfig } from '../network-config.ts'
 import { defaultDataDir } from '../paths.ts'
+import { podRouteProtocol } from '../plugin/want.ts'
 import { applyOverlay } from './apply.ts'
 import type { Failure } from './apply.ts'
-import { findUnderlays, readOverlay } from './have.ts'
+import { RT_TABLE_MAIN, findOnLink, findUnderlays, readOverlay } from './have.ts'
 import { hostTableId, hostTableName, planHostTable, wantHostTables } from './host-table.ts'
 import type { HostTableOptions } from './host-table.ts'
 import { planOverlay } from './plan.ts'
-import { overlayRouteProtocol, peersFile, readHost, wantOverlay } from './want.ts'
+import { peersFile, readHost, wantOverlay } from './want.ts'
 import type { Backend, Host, OverlayWant } from './want.ts'
 
 export interface OverlayOptions {
   readonly client: Client
   readonly nodeName: string
-  /** `vxlan` works over any network; `host-gw` needs peers on a shared link, and costs nothing per packet. */
+  /** `vxlan` works over any network; `host-gw` needs peers on a shared link, and costs nothing per packet; `direct` takes what goes, for each peer. */
   readonly backend: Backend
   readonly clock: Clock
   readonly random: Random
@@ -129,7 +130,9 @@ class NodeOverlay implements Overlay {
     const own = hosts.find(({ name }) => name === nodeName)
     if (own === undefined || own.podCIDRs.length === 0 || Object.keys(own.addresses).length === 0) return
     const peers = hosts.filter(({ name, podCIDRs }) => name !== nodeName && podCIDRs.length > 0).sort((a, b) => a.name.localeCompare(b.name))
-    const want = wantOverlay({ backend, own, peers, underlays: findUnderlays(this.#route, own), clusterDns })
+    const underlays = findUnderlays(this.#route, own)
+    const onLink = backend === 'vxlan' ? undefined : findOnLink(this.#route, underlays, peers)
+    const want = wantOverlay({ backend, own, peers, underlays, onLink, clusterDns })
     const have = readOverlay(this.#route, netns)
     this.#vxlanLink = have.vxlan?.index
     const plan = planOverlay(want, have)
@@ -186,7 +189,8 @@ function concerns(event: RouteEvent, vxlanLink: number | undefined): boolean {
     case 'address':
       return true
     case 'route':
-      return event.route.protocol === overlayRouteProtocol
+      // also of others: whether a peer is on a link of ours is for the kernel's routes to say
+      return event.route.table === RT_TABLE_MAIN && event.route.protocol !== podRouteProtocol
     case 'neighbour':
       return event.neighbour.link === vxlanLink
     case 'forwarding':

@@ -31,7 +31,7 @@ function makeHost(): Place {
 }
 
 function want({ underlay }: Place, peers: readonly Node[], backend: Backend = 'vxlan', mtu = 1500): OverlayWant {
-  return wantOverlay({ backend, own: readHost(node(1)), peers: peers.map(readHost), underlays: { ipv4: { link: underlay, mtu } }, clusterDns: ['10.96.0.10'] })
+  return wantOverlay({ backend, own: readHost(node(1)), peers: peers.map(readHost), underlays: { ipv4: { link: underlay, mtu } }, onLink: new Set(peers.flatMap((peer) => readHost(peer).addresses.ipv4 ?? []).filter((address) => address.startsWith('10.90.0.'))), clusterDns: ['10.96.0.10'] })
 }
 
 function have({ route }: Place): OverlayHave {
@@ -77,6 +77,27 @@ for (const { title, peers = [node(2), node(3)], backend, mtu, kinds: expected } 
     t.strictSame(planOverlay(next, have(host)), [])
   })
 }
+
+t.test('direct: through the peer where it shares a link, by the tunnel else, each range for itself', async (t) => {
+  const host = makeHost()
+  const near = node(2, ['10.244.2.0/24', 'fd00:10:244:2::/64'])
+  const far = node(3, undefined, '10.91.0.3')
+  const wanted = want(host, [near, far], 'direct')
+  t.strictSame(wanted.problems, [])
+  t.equal(wanted.podMtu, 1450)
+  t.match(wanted.routes, [
+    { destination: '10.244.1.0/24', type: 'unreachable' },
+    { destination: '10.244.2.0/24', gateway: '10.90.0.2', link: host.underlay },
+    { destination: 'fd00:10:244:2::/64', link: vxlanLinkName },
+    { destination: '10.244.3.0/24', gateway: '10.244.3.0', link: vxlanLinkName, onlink: true },
+  ])
+  t.strictSame(wanted.vxlan?.forwarding.map(({ destination }) => destination), ['10.90.0.2', '10.91.0.3'], 'the tunnel knows those only that need it')
+  t.strictSame(applyOverlay(planOverlay(wanted, have(host)), host.route, undefined), [])
+  t.strictSame(planOverlay(wanted, have(host)), [])
+  const moved = want(host, [node(2), node(3)], 'direct')
+  t.strictSame(kinds(planOverlay(moved, have(host))), ['deleteNeighbour', 'deleteNeighbour', 'deleteForwardingEntry', 'deleteForwardingEntry', 'deleteRoute', 'deleteRoute', 'setRoute'], 'a peer that has come nearer needs no tunnel any more')
+  t.match(want(host, [far], 'host-gw').problems, ['node node-3 at 10.91.0.3 shares no link with this host'])
+})
 
 t.test('an underlay that is another makes another link', async (t) => {
   const host = makeHost()

@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto'
 import type { Node } from '../../api/types.ts'
 import { canonicalAddress, parsePrefix } from '../../netlink/addresses.ts'
 
-export type Backend = 'vxlan' | 'host-gw'
+/** `direct` is `host-gw` where peers share a link, and `vxlan` elsewhere. */
+export type Backend = 'vxlan' | 'host-gw' | 'direct'
 export type Family = 'ipv4' | 'ipv6'
 
 /** The owner of the overlay's routes (RTPROT_*), beside that of the plugin's. */
@@ -111,6 +112,8 @@ export interface WantOptions {
   readonly peers: readonly Host[]
   /** By this host's own addresses. */
   readonly underlays: Readonly<Partial<Record<Family, Underlay>>>
+  /** Those of the peers' addresses that are reached without a router; `vxlan` does not ask. */
+  readonly onLink?: ReadonlySet<string> | undefined
   readonly clusterDns: readonly string[]
 }
 
@@ -122,7 +125,7 @@ function tunnelFamily({ addresses }: Host): Family {
 export function wantOverlay(options: WantOptions): OverlayWant {
   const { own, clusterDns } = options
   const families = [...new Set(own.podCIDRs.map((cidr) => familyOf(cidr)))]
-  const backend = options.backend === 'vxlan' ? wantVxlan(options) : wantHostGateway(options)
+  const backend = byBackend[options.backend](options)
   // what is in our range and is no pod is nowhere: without this it would go to the default route, and perhaps come back
   const unreachable = own.podCIDRs.map((destination) => ({ destination, type: 'unreachable' } as const))
   return { ...backend, routes: [...unreachable, ...backend.routes], loopback: clusterDns, families }
@@ -154,20 +157,48 @@ function wantVxlan({ own, peers, underlays }: WantOptions): BackendWant {
   }
 }
 
-function wantHostGateway({ own, peers, underlays }: WantOptions): BackendWant {
+function wantHostGateway(options: WantOptions): BackendWant {
+  const { own, peers, underlays } = options
   const routes: WantedRoute[] = []
   const problems: string[] = []
-  for (const { name, addresses, podCIDRs } of peers) {
-    for (const destination of podCIDRs) {
-      const family = familyOf(destination)
-      const gateway = addresses[family]
-      const underlay = underlays[family]
-      if (gateway === undefined) problems.push(`node ${name} has no address of the family of its pods ${destination}`)
-      else if (underlay === undefined) problems.push(`this host has no address on a link through which to reach ${gateway}`)
-      else routes.push({ destination, gateway, link: underlay.link, type: 'unicast' })
+  for (const peer of peers) {
+    for (const destination of peer.podCIDRs) {
+      const route = directRoute(options, peer, destination)
+      if (typeof route === 'string') problems.push(route)
+      else routes.push(route)
     }
   }
   const mtus = [...new Set(own.podCIDRs.map((cidr) => familyOf(cidr)))].flatMap((family) => underlays[family]?.mtu ?? [])
   if (mtus.length === 0) throw new Error(`Cannot route to other hosts: this host's addresses ${Object.values(own.addresses).join(', ') || '(its Node has none)'} are on none of its links`)
   return { vxlan: undefined, routes, podMtu: Math.min(...mtus), problems }
 }
+
+/** The route through the peer itself, or why there can be none. */
+function directRoute({ underlays, onLink }: WantOptions, { name, addresses }: Host, destination: string): WantedRoute | string {
+  const family = familyOf(destination)
+  const gateway = addresses[family]
+  const underlay = underlays[family]
+  if (gateway === undefined) return `node ${name} has no address of the family of its pods ${destination}`
+  if (underlay === undefined) return `this host has no address on a link through which to reach ${gateway}`
+  if (onLink?.has(gateway) !== true) return `node ${name} at ${gateway} shares no link with this host`
+  return { destination, gateway, link: underlay.link, type: 'unicast' }
+}
+
+/**
+ * Each range of a peer for itself: where hosts have IPv4 only, IPv6 pods go through the tunnel. Pods have the tunnel's MTU, since any peer may be behind
+ * a router later.
+ */
+function wantDirect(options: WantOptions): BackendWant {
+  const direct = new Map<string, WantedRoute>()
+  for (const peer of options.peers) {
+    for (const destination of peer.podCIDRs) {
+      const route = directRoute(options, peer, destination)
+      if (typeof route !== 'string') direct.set(destination, route)
+    }
+  }
+  const tunnelled = options.peers.map((peer) => ({ ...peer, podCIDRs: peer.podCIDRs.filter((cidr) => !direct.has(cidr)) })).filter(({ podCIDRs }) => podCIDRs.length > 0)
+  const tunnel = wantVxlan({ ...options, peers: tunnelled })
+  return { ...tunnel, routes: [...direct.values(), ...tunnel.routes] }
+}
+
+const byBackend: Readonly<Record<Backend, (options: WantOptions) => BackendWant>> = { vxlan: wantVxlan, 'host-gw': wantHostGateway, direct: wantDirect }
