@@ -108,10 +108,11 @@ class Kubelet implements Component {
   async stop(): Promise<void> {
     this.#abort.abort(new Error('the kubelet was stopped'))
     this.#informers.stop()
-    this.#parts.objects.stop()
-    this.#prober.stop()
     await Promise.all([this.#server?.stop(), this.#statuses.stop(), this.#workers.stop(), this.#registration.stop(), this.#lease.stop()])
     await this.#running
+    // Last, as the workers begin probes and watches.
+    this.#parts.objects.stop()
+    this.#prober.stop()
     // Events that nobody takes are not waited for.
     await Promise.race([this.#parts.events.flush(), this.#options.clock.sleep(flushMs)])
     this.#resolveDone()
