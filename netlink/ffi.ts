@@ -18,6 +18,8 @@ interface Send {
 const c = {
   socket: libc.func('int socket(int, int, int)') as (domain: number, type: number, protocol: number) => number,
   bind: libc.func('int bind(int, const void *, uint32_t)') as (fd: number, address: Uint8Array, length: number) => number,
+  connect: libc.func('int connect(int, const void *, uint32_t)') as (fd: number, address: Uint8Array, length: number) => number,
+  ioctl: libc.func('int ioctl(int, unsigned long, void *)') as (fd: number, request: number, argument: Uint8Array) => number,
   getsockname: libc.func('int getsockname(int, void *, void *)') as (fd: number, address: Uint8Array, length: Uint8Array) => number,
   send: libc.func('intptr_t send(int, const void *, size_t, int)') as unknown as Send,
   recv: libc.func('intptr_t recv(int, void *, size_t, int)') as (fd: number, data: Uint8Array, length: number, flags: number) => number,
@@ -80,6 +82,16 @@ export function socket(domain: number, type: number, protocol: number): number {
 /** bind(2) with a raw sockaddr. */
 export function bind(fd: number, address: Uint8Array): void {
   check(c.bind(fd, address, address.length), 'bind', `socket ${fd}`)
+}
+
+/** connect(2) with a raw sockaddr: of datagram and raw sockets, which do not wait for it. */
+export function connectTo(fd: number, address: Uint8Array, object: string): void {
+  check(c.connect(fd, address, address.length), 'connect to', object)
+}
+
+/** ioctl(2) with a structure that the kernel reads and writes. */
+export function control(fd: number, request: number, argument: Uint8Array, { verb, object }: { readonly verb: string; readonly object: string }): void {
+  check(c.ioctl(fd, request, argument), verb, object)
 }
 
 /** getsockname(2): the raw sockaddr. */

@@ -97,7 +97,7 @@ class NodeOverlay implements Overlay {
 
   start(): void {
     this.#listening = [
-      this.#route.listen(['link', 'address', 'route', 'neighbour'], (event) => {
+      this.#route.listen(['link', 'address', 'route', 'neighbour', 'setting'], (event) => {
         if (concerns(event, this.#vxlanLink)) this.#queue.add(syncKey)
       }),
       this.#nftables.listen((event) => {
@@ -197,6 +197,8 @@ function concerns(event: RouteEvent, vxlanLink: number | undefined): boolean {
       return event.entry.link === vxlanLink
     case 'overrun':
       return true
+    case 'setting':
+      return event.link === undefined && event.forwarding === false
     case 'rule':
       return false
   }

@@ -9,6 +9,7 @@ import { silentLogger } from '../../api/log.ts'
 import { Netns } from '../../netlink/netns.ts'
 import { openNftables } from '../../netlink/nftables/index.ts'
 import { RouteSocket } from '../../netlink/route/index.ts'
+import { readSysctl, writeSysctl } from '../../netlink/sysctl.ts'
 import { TestHost, addressOf } from '../test-support/host.ts'
 import { NodeList } from '../test-support/node-list.ts'
 import { hostTableId, hostTableName } from './host-table.ts'
@@ -172,6 +173,10 @@ t.test('what others delete comes back', async (t) => {
   t.ok(await eventually(() => configOf(one)['mtu'] === 1350), 'that of pods too')
   await one.run(undefined, 'ip', 'addr', 'del', '10.96.0.10/32', 'dev', 'lo')
   t.ok(await eventually(() => route.addresses.list({ link: 1 }).some(({ address }) => address === '10.96.0.10')), 'the address of cluster DNS')
+  for (const path of ['ipv4/ip_forward', 'ipv6/conf/all/forwarding']) {
+    writeSysctl(path, 0, { netns: one.netns })
+    t.ok(await eventually(() => readSysctl(path, { netns: one.netns }) === '1'), path)
+  }
   using nftables = openNftables({ netns: one.netns })
   const rules = (): number => nftables.list(hostTableId('ipv4'))?.chains.get('postrouting')?.rules.length ?? 0
   await one.run(undefined, 'nft', 'flush', 'chain', 'ip', hostTableName, 'postrouting')

@@ -5,13 +5,13 @@
  *     route.links.add({ kind: 'veth', name: 'pod1', up: true, peer: { name: 'eth0', netns: pod } })
  *     route.routes.add({ destination: '10.244.1.5/32', link: 7 })
  */
-import { AF_BRIDGE } from '../ffi.ts'
+import { AF_BRIDGE, AF_INET } from '../ffi.ts'
 import type { Listening, Message, SocketOptions } from '../socket.ts'
 import { Addresses, readAddress } from './addresses.ts'
 import type { Address } from './addresses.ts'
 import {
-  RTM_DELADDR, RTM_DELLINK, RTM_DELNEIGH, RTM_DELROUTE, RTM_DELRULE, RTM_NEWADDR, RTM_NEWLINK, RTM_NEWNEIGH, RTM_NEWROUTE, RTM_NEWRULE,
-  addressMessage, linkMessage, neighbourMessage, routeMessage, ruleMessage,
+  RTM_DELADDR, RTM_DELLINK, RTM_DELNEIGH, RTM_DELROUTE, RTM_DELRULE, RTM_NEWADDR, RTM_NEWLINK, RTM_NEWNEIGH, RTM_NEWNETCONF, RTM_NEWROUTE, RTM_NEWRULE,
+  NETCONFA_IFINDEX_ALL, addressMessage, linkMessage, neighbourMessage, routeMessage, ruleMessage, settingMessage,
 } from './layouts.ts'
 import { Links, readLink } from './links.ts'
 import type { Link } from './links.ts'
@@ -23,7 +23,7 @@ import type { Route } from './routes.ts'
 import { Rules, readRule } from './rules.ts'
 import type { Rule } from './rules.ts'
 import { openRouteTransport } from './transport.ts'
-import type { RouteTransport } from './transport.ts'
+import type { Family, RouteTransport } from './transport.ts'
 
 export type { Address, AddressSpec } from './addresses.ts'
 export type { Link, LinkChange, LinkSelector, LinkSpec, LinkStatistics, Vxlan, VxlanSpec } from './links.ts'
@@ -34,7 +34,7 @@ export type { Rule, RuleAction, RuleSpec } from './rules.ts'
 export type { Family, RouteTransport } from './transport.ts'
 
 /** RTNLGRP_* (include/uapi/linux/rtnetlink.h), by what one wants to hear of. Forwarding entries come with `neighbour`. */
-const groupNumbers = { link: [1], neighbour: [3], address: [5, 9], route: [7, 11], rule: [8, 19] } as const
+const groupNumbers = { link: [1], neighbour: [3], address: [5, 9], route: [7, 11], rule: [8, 19], setting: [24, 25] } as const
 export type RouteGroup = keyof typeof groupNumbers
 
 /** Something changed. After `overrun` events were lost: list again. */
@@ -45,6 +45,7 @@ export type RouteEvent =
   | { readonly kind: 'neighbour'; readonly change: 'new' | 'delete'; readonly neighbour: Neighbour }
   | { readonly kind: 'forwarding'; readonly change: 'new' | 'delete'; readonly entry: ForwardingEntry }
   | { readonly kind: 'rule'; readonly change: 'new' | 'delete'; readonly rule: Rule }
+  | { readonly kind: 'setting'; readonly family: Family; /** index of the link; none where it is the setting for all */ readonly link?: number | undefined; readonly forwarding?: boolean | undefined }
   | { readonly kind: 'overrun' }
 
 /** A route socket. Requests are synchronous; they throw NetlinkError. */
@@ -126,6 +127,11 @@ function readEvent({ type, payload }: Message): RouteEvent | undefined {
     case RTM_NEWRULE:
     case RTM_DELRULE:
       return { kind: 'rule', change: type === RTM_NEWRULE ? 'new' : 'delete', rule: readRule(ruleMessage.decode(payload)) }
+    case RTM_NEWNETCONF: {
+      const { header, attributes } = settingMessage.decode(payload)
+      const link = attributes.link === NETCONFA_IFINDEX_ALL ? undefined : attributes.link
+      return { kind: 'setting', family: header.family === AF_INET ? 'ipv4' : 'ipv6', link, forwarding: attributes.forwarding === undefined ? undefined : attributes.forwarding !== 0 }
+    }
     default:
       return undefined
   }

@@ -25,6 +25,7 @@ export const RTM_DELQDISC = 37
 export const RTM_GETQDISC = 38
 export const RTM_NEWLINKPROP = 108
 export const RTM_DELLINKPROP = 109
+export const RTM_NEWNETCONF = 80
 
 // Links
 
@@ -237,3 +238,12 @@ const ratespec = struct({ cellLog: u8, linkLayer: u8, overhead: u16, cellAlign: 
 const tbfParameters = struct({ rate: ratespec, peakRate: ratespec, limit: u32, buffer: u32, mtu: u32 })
 export const tbfOptions = attributes({ parameters: [1, tbfParameters], rate64: [4, u64], burst: [6, u32] })
 export const qdiscMessage = message(tcmsg, attributes({ kind: [1, cstring], options: [2, bytes] }))
+
+// Settings (include/uapi/linux/netconf.h): what changes under /proc/sys/net/ipv4/conf and ipv6/conf is announced
+
+/** The link that stands for all of them. */
+export const NETCONFA_IFINDEX_ALL = -1
+
+const netconfmsg = struct({ family: u8, pad1: u8, pad2: u16 })
+const settingAttributes = attributes({ link: [1, i32], forwarding: [2, i32] })
+export const settingMessage = message(netconfmsg, settingAttributes)

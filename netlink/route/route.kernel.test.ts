@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { Netns } from '../netns.ts'
 import { routeCases } from '../test-support/route-cases.ts'
+import { writeSysctl } from '../sysctl.ts'
 import { RouteSocket } from './index.ts'
 import type { RouteEvent } from './index.ts'
 
@@ -91,13 +92,15 @@ t.test('listeners hear of changes made by anyone', async (t) => {
   const { host, paths } = namespaces
   const events: RouteEvent[] = []
   const heard = Promise.withResolvers<void>()
-  const listening = host.listen(['link', 'address', 'route', 'neighbour'], (event) => {
+  const listening = host.listen(['link', 'address', 'route', 'neighbour', 'setting'], (event) => {
     events.push(event)
     if (event.kind === 'link' && event.change === 'delete') heard.resolve()
   })
   ip(paths.host, 'link', 'add', 'br0', 'type', 'bridge')
   ip(paths.host, 'link', 'set', 'br0', 'up')
   ip(paths.host, 'addr', 'add', '10.5.0.1/24', 'dev', 'br0')
+  writeSysctl('ipv4/ip_forward', 1, { netns: namespaces.hostNetns })
+  writeSysctl('ipv6/conf/all/forwarding', 1, { netns: namespaces.hostNetns })
   ip(paths.host, 'link', 'delete', 'br0')
   await heard.promise
   listening.close()
@@ -105,6 +108,7 @@ t.test('listeners hear of changes made by anyone', async (t) => {
   t.ok(events.some((event) => event.kind === 'address' && event.change === 'new' && event.address.address === '10.5.0.1'))
   t.ok(events.some((event) => event.kind === 'route' && event.change === 'new' && event.route.destination === '10.5.0.0/24'))
   t.ok(events.some((event) => event.kind === 'address' && event.change === 'delete'))
+  for (const family of ['ipv4', 'ipv6']) t.ok(events.some((event) => event.kind === 'setting' && event.family === family && event.link === undefined && event.forwarding === true))
 })
 
 t.test('a listener whose buffer is full is told that it missed something', async (t) => {
