@@ -26,7 +26,7 @@ export function writeNetworkConfig({ confDir, podCIDRs, mtu, dataDir = defaultDa
     plugins: [{
       type: 'fairway',
       ...(mtu === undefined ? {} : { mtu }),
-      capabilities: { ips: true, mac: true, dns: true },
+      capabilities: { portMappings: true, bandwidth: true, ips: true, mac: true, dns: true },
       ipam: { type: 'fairway-ipam', dataDir, ranges },
     }],
   }

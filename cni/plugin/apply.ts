@@ -5,6 +5,10 @@ import { writeSysctl } from '../../netlink/sysctl.ts'
 import { CniError } from '../protocol/error.ts'
 import type { Places } from './have.ts'
 import type { Operation } from './plan.ts'
+import { podRouteProtocol } from './want.ts'
+
+/** Before the main table (32766). */
+const podRulePriority = 1000
 
 /** Everything that a plan makes hangs on its pair of links and goes with it. */
 export function applyPlan(plan: readonly Operation[], places: Places): void {
@@ -36,6 +40,7 @@ function applyOperation(operation: Operation, places: Places, indexes: Map<strin
   const { where } = operation
   if (operation.kind === 'writeSetting') return writeSetting(operation, places)
   const route = where === 'host' ? places.host : places.pod
+  if (operation.kind === 'addRule') return addRule(operation, route)
   const link = indexOf(route, `${where} ${operation.link}`, operation.link, indexes)
   switch (operation.kind) {
     case 'setUp':
@@ -43,11 +48,34 @@ function applyOperation(operation: Operation, places: Places, indexes: Map<strin
     case 'addAddress':
       // nobody else can have it: detecting duplicates would only delay
       return route.addresses.replace({ link, address: operation.address, prefixLength: operation.prefixLength, noDad: true, noPrefixRoute: operation.address.includes(':') })
+    case 'limitRate':
+      return route.qdiscs.limit(link, operation.bucket)
     case 'addNeighbour':
       return route.neighbours.replace({ link, address: operation.address, mac: operation.mac })
     case 'addRoute': {
       const { destination, gateway, protocol, mtu, metric, table } = operation
       return route.routes.replace({ link, destination, gateway, onlink: gateway === undefined ? undefined : true, protocol, mtu, metric, table })
+    }
+  }
+}
+
+/** Rules do not go with a link, so that one may be left of an attachment that had the same address. */
+function addRule({ from, table }: Extract<Operation, { kind: 'addRule' }>, route: RouteSocket): void {
+  try {
+    route.rules.add({ priority: podRulePriority, from, table, protocol: podRouteProtocol })
+  } catch (error) {
+    if (!isExists(error)) throw error
+  }
+}
+
+/** Removes the rules of a pod whose links are gone: nothing is left in their tables. */
+export function removeOrphanedRules(pod: RouteSocket): void {
+  for (const { family, priority, from, table, protocol } of pod.rules.list()) {
+    if (protocol !== podRouteProtocol || pod.routes.list({ family, table }).length > 0) continue
+    try {
+      pod.rules.delete({ family, priority, from, table, protocol })
+    } catch (error) {
+      if (!isNotFound(error)) throw error
     }
   }
 }

@@ -6,7 +6,7 @@ import { parseConfig } from '../protocol/config.ts'
 import { applyPlan } from './apply.ts'
 import type { HostState } from './have.ts'
 import { planAttach } from './plan.ts'
-import { derivedMac, describeAttachment, hostLinkName, refuseUnsupported, wantAttachment } from './want.ts'
+import { besideOthers, derivedMac, describeAttachment, hostLinkName, parseRequest, wantAttachment } from './want.ts'
 
 const invocation = { containerId: 'abc', ifname: 'eth0', netns: '/run/netns/abc', args: {} }
 const nothing: HostState = { hostLink: undefined, podLink: undefined, loopbackUp: false, defaultRoutes: new Set(), forwarding: { ipv4: true, ipv6: true } }
@@ -14,7 +14,11 @@ const fields = { cniVersion: '1.1.0', name: 'net', mtu: 1400, ipam: { type: 'fai
 const allocation = { interfaces: [], ips: [{ address: '10.244.0.5/24', gateway: '10.244.0.1' }], routes: [], dns: {} }
 
 function want(more: Readonly<Record<string, unknown>> = {}, ips: readonly string[] = ['10.244.0.5/24']) {
-  return wantAttachment(parseConfig({ ...fields, ...more }), invocation, { ...allocation, ips: ips.map((address) => ({ address })) }, 1500)
+  return wantAttachment(request(more), invocation, { ...allocation, ips: ips.map((address) => ({ address })) })
+}
+
+function request(more: Readonly<Record<string, unknown>> = {}) {
+  return parseRequest(parseConfig({ ...fields, ...more }), invocation, () => 1500)
 }
 
 t.test('one address: a pair of links, the way out of the pod, and the way to it', async (t) => {
@@ -34,10 +38,28 @@ t.test('one address: a pair of links, the way out of the pod, and the way to it'
 })
 
 t.test('what is there already is not done again', async (t) => {
-  const plan = planAttach(want(), { ...nothing, loopbackUp: true, defaultRoutes: new Set(['ipv4'] as const), forwarding: { ipv4: false, ipv6: false } })
+  const plan = planAttach(want(), { ...nothing, loopbackUp: true, forwarding: { ipv4: false, ipv6: false } })
   t.notOk(plan.some((operation) => operation.kind === 'setUp' && operation.link === 'lo'))
-  t.notOk(plan.some((operation) => operation.kind === 'addRoute' && operation.where === 'pod'), 'another network of the pod has its default route')
   t.match(plan[0], { kind: 'writeSetting', where: 'host', path: 'ipv4/ip_forward', value: 1 })
+})
+
+t.test('beside another link of the pod its own routes are in a table of their own', async (t) => {
+  const attachment = besideOthers(want({}, ['10.244.0.5/24', 'fd00::5/64']), invocation, new Set(['ipv4'] as const))
+  const table = attachment.rules[0]?.table
+  t.match(attachment, { routes: [{ dst: '0.0.0.0/0', table }, { dst: '::/0', table: undefined }], rules: [{ from: '10.244.0.5/32', table: Number }] })
+  t.match(planAttach(attachment, nothing).filter((operation) => operation.kind === 'addRule' || (operation.kind === 'addRoute' && operation.where === 'pod')), [
+    { kind: 'addRoute', destination: '0.0.0.0/0', table }, { kind: 'addRoute', destination: '::/0', table: undefined }, { kind: 'addRule', from: '10.244.0.5/32', table },
+  ])
+})
+
+t.test('rates, settings and ports are part of the plan', async (t) => {
+  const plan = planAttach(want({ sysctl: { 'net.ipv4.conf.IFNAME.arp_filter': '1' }, runtimeConfig: { bandwidth: { ingressRate: 8_000_000, egressRate: 16_000_000, egressBurst: 8_000_000 }, portMappings: [{ hostPort: 80, containerPort: 8080 }] } }), nothing)
+  t.match(plan.filter(({ kind }) => kind === 'limitRate'), [
+    { where: 'host', link: hostLinkName(invocation), bucket: { bytesPerSecond: 1_000_000, burstBytes: 65_536, limitBytes: 90_536 } },
+    { where: 'pod', link: 'eth0', bucket: { bytesPerSecond: 2_000_000, burstBytes: 1_000_000, limitBytes: 1_050_000 } },
+  ])
+  t.match(plan.filter((operation) => operation.kind === 'writeSetting' && operation.where === 'pod'), [{ path: 'ipv4/conf/eth0/arp_filter', value: '1', optional: false }])
+  t.ok(plan.some((operation) => operation.kind === 'writeSetting' && operation.path.endsWith('/route_localnet')))
 })
 
 t.test('two families', async (t) => {
@@ -52,7 +74,7 @@ t.test('mac, dns and results of plugins before are taken over', async (t) => {
     ...fields, runtimeConfig: { mac: '02:AA:00:00:00:01', dns: { servers: ['10.96.0.10'], searches: ['svc'] } },
     prevResult: { interfaces: [{ name: 'other' }], ips: [{ address: '192.0.2.1/24', interface: 0 }], routes: [], dns: {} },
   })
-  const attachment = wantAttachment(config, invocation, allocation, 1500)
+  const attachment = wantAttachment(parseRequest(config, invocation, () => 1500), invocation, allocation)
   t.match(describeAttachment(attachment, invocation, config, {}), {
     interfaces: [{ name: 'other' }, { name: hostLinkName(invocation) }, { name: 'eth0', mac: '02:aa:00:00:00:01', sandbox: '/run/netns/abc' }],
     ips: [{ address: '192.0.2.1/24', interface: 0 }, { address: '10.244.0.5/32', gateway: '169.254.1.1', interface: 2 }],
@@ -60,13 +82,45 @@ t.test('mac, dns and results of plugins before are taken over', async (t) => {
   })
 })
 
-t.test('what cannot be done is refused', async (t) => {
-  t.throws(() => refuseUnsupported(parseConfig({ ...fields, ipMasq: true })), { code: 2, message: /ipMasq/ })
-  t.throws(() => refuseUnsupported(parseConfig({ ...fields, runtimeConfig: { portMappings: [{ hostPort: 80 }] } })), { code: 2, message: /portMappings/ })
-  t.doesNotThrow(() => refuseUnsupported(parseConfig({ ...fields, runtimeConfig: { portMappings: [], bandwidth: {} } })))
-  t.throws(() => refuseUnsupported(parseConfig({ ...fields, ipam: { type: 'host-local' } })), { code: 7, message: /host-local/ })
-  t.throws(() => want({ mtu: 10 }), { code: 7, message: /mtu 10/ })
-  t.throws(() => want({ runtimeConfig: { mac: '01:00:5e:00:00:01' } }), { code: 7, message: /mac/ })
+const refused: readonly { readonly why: string; readonly more: Readonly<Record<string, unknown>>; readonly code?: number; readonly message: RegExp }[] = [
+  { why: 'an MTU that is too small', more: { mtu: 10 }, message: /mtu 10/ },
+  { why: 'an MTU that is no number', more: { mtu: '1400' }, message: /mtu "1400"/ },
+  { why: 'a mac of a group', more: { runtimeConfig: { mac: '01:00:5e:00:00:01' } }, message: /mac/ },
+  { why: 'ipMasq that is no boolean', more: { ipMasq: 'yes' }, message: /ipMasq is "yes"/ },
+  { why: 'no ipam.type', more: { ipam: {} }, message: /ipam\.type is missing/ },
+  { why: 'an ipam.type that is a path', more: { ipam: { type: '../../bin/sh' } }, message: /not the name of an executable/ },
+  { why: 'an ipam.type that is a number', more: { ipam: { type: 7 } }, message: /not the name of an executable/ },
+  { why: 'portMappings that are no list', more: { runtimeConfig: { portMappings: {} } }, message: /portMappings is not a list/ },
+  { why: 'a mapping that is no object', more: { runtimeConfig: { portMappings: [80] } }, message: /portMappings has 80/ },
+  { why: 'a host port of 0', more: { runtimeConfig: { portMappings: [{ hostPort: 0, containerPort: 80 }] } }, message: /hostPort 0/ },
+  { why: 'a container port that is missing', more: { runtimeConfig: { portMappings: [{ hostPort: 80 }] } }, message: /containerPort undefined/ },
+  { why: 'a port in text', more: { runtimeConfig: { portMappings: [{ hostPort: '80', containerPort: 80 }] } }, message: /hostPort "80"/ },
+  { why: 'an unknown protocol', more: { runtimeConfig: { portMappings: [{ hostPort: 80, containerPort: 80, protocol: 'icmp' }] } }, message: /protocol "icmp"/ },
+  { why: 'a host address that is none', more: { runtimeConfig: { portMappings: [{ hostPort: 80, containerPort: 80, hostIP: '127.1' }] } }, message: /hostIP "127\.1"/ },
+  { why: 'a port that leads to two', more: { runtimeConfig: { portMappings: [{ hostPort: 80, containerPort: 80 }, { hostPort: 80, containerPort: 81 }] } }, message: /to both 80 and 81/ },
+  { why: 'a bandwidth that is no object', more: { runtimeConfig: { bandwidth: 7 } }, message: /bandwidth is not an object/ },
+  { why: 'a negative rate', more: { runtimeConfig: { bandwidth: { egressRate: -1 } } }, message: /egressRate -1/ },
+  { why: 'a burst without a rate', more: { runtimeConfig: { bandwidth: { ingressBurst: 1000 } } }, message: /ingressBurst and no ingressRate/ },
+  { why: 'settings that are no object', more: { sysctl: ['net.ipv4.ip_forward'] }, message: /sysctl is not an object/ },
+  { why: 'a setting of the whole machine', more: { sysctl: { 'kernel.pid_max': '1' } }, message: /kernel\.pid_max/ },
+  { why: 'a setting that leaves the folder', more: { sysctl: { 'net/../kernel/pid_max': '1' } }, message: /no setting of a network namespace/ },
+  { why: 'a setting of more than one line', more: { sysctl: { 'net.ipv4.ip_forward': '1\n2' } }, message: /more than one line/ },
+]
+
+for (const { why, more, code = 7, message } of refused) {
+  t.test(`refused: ${why}`, async (t) => t.throws(() => request(more), { code, message }))
+}
+
+t.test('what other plugins would give is checked', async (t) => {
+  t.throws(() => want({}, []), { code: 102, message: /gave no address/ })
+  t.throws(() => want({}, ['10.244.0.300/24']), { code: 6, message: /10\.244\.0\.300/ })
+  t.throws(() => want({ runtimeConfig: { portMappings: [{ hostPort: 80, containerPort: 80, hostIP: '::1' }] } }), { code: 7, message: /without ipv6 address/ })
+})
+
+t.test('a setting is named with dots or as a path; a link has its own dots', async (t) => {
+  t.match(request({ sysctl: { 'net.ipv4.conf.eth0/100.rp_filter': 0, 'net/ipv4/conf/eth0.100/rp_filter': 2, 'net.core.somaxconn': '512' } }).settings, [
+    { path: 'ipv4/conf/eth0.100/rp_filter', value: '0' }, { path: 'ipv4/conf/eth0.100/rp_filter', value: '2' }, { path: 'core/somaxconn', value: '512' },
+  ])
 })
 
 t.test('names of links are those of the attachment', async (t) => {

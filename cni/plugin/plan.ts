@@ -1,4 +1,5 @@
 /** From what is wanted and what is there to what is to be done. Pure. */
+import type { TokenBucket } from '../../netlink/route/index.ts'
 import { gatewayMac, gateways, podRouteProtocol } from './want.ts'
 import type { Attachment, Family } from './want.ts'
 import type { HostState } from './have.ts'
@@ -10,19 +11,19 @@ export type Operation =
   | { readonly kind: 'addAddress'; readonly where: 'pod'; readonly link: string; readonly address: string; readonly prefixLength: number }
   | { readonly kind: 'addNeighbour'; readonly where: 'host' | 'pod'; readonly link: string; readonly address: string; readonly mac: string }
   | { readonly kind: 'addRoute'; readonly where: 'host' | 'pod'; readonly link: string; readonly destination: string; readonly gateway?: string | undefined; readonly protocol?: number | undefined; readonly mtu?: number | undefined; readonly metric?: number | undefined; readonly table?: number | undefined }
-  | { readonly kind: 'writeSetting'; readonly where: 'host' | 'pod'; readonly path: string; readonly value: number; readonly optional: boolean }
+  | { readonly kind: 'addRule'; readonly where: 'pod'; readonly from: string; readonly table: number }
+  | { readonly kind: 'limitRate'; readonly where: 'host' | 'pod'; readonly link: string; readonly bucket: TokenBucket }
+  | { readonly kind: 'writeSetting'; readonly where: 'host' | 'pod'; readonly path: string; readonly value: number | string; readonly optional: boolean }
 
 const wholeLength = { ipv4: 32, ipv6: 128 } as const
 
 export function planAttach(want: Attachment, have: HostState): Operation[] {
-  const { hostLink, podLink, podMac, mtu, addresses, routes } = want
+  const { hostLink, podLink, podMac, mtu, addresses, routes, rules, bandwidth, settings, translation } = want
   const families = [...new Set(addresses.map(({ family }) => family))]
-  const isDefault = (destination: string): boolean => destination.endsWith('/0')
-  const wantedRoutes = routes.filter(({ dst }) => !(isDefault(dst) && have.defaultRoutes.has(dst.includes(':') ? 'ipv6' : 'ipv4')))
   return [
     ...families.flatMap((family) => planForwarding(family, have)),
     { kind: 'addVeth', hostLink, hostMac: gatewayMac, podLink, podMac, mtu },
-    ...planHostSettings(hostLink, families),
+    ...planHostSettings(hostLink, families, translation.mappings.length > 0),
     ...(have.loopbackUp ? [] : [{ kind: 'setUp', where: 'pod', link: 'lo' } as const]),
     // container engines turn IPv6 off in namespaces that they think have none
     ...(families.includes('ipv6') ? ['lo', podLink].map((link) => ({ kind: 'writeSetting', where: 'pod', path: `ipv6/conf/${link}/disable_ipv6`, value: 0, optional: false } as const)) : []),
@@ -30,7 +31,11 @@ export function planAttach(want: Attachment, have: HostState): Operation[] {
     // before any gateway: in a namespace that never had an address the kernel takes none
     ...addresses.map(({ family, address }) => ({ kind: 'addAddress', where: 'pod', link: podLink, address, prefixLength: wholeLength[family] } as const)),
     ...families.map((family) => ({ kind: 'addNeighbour', where: 'pod', link: podLink, address: gateways[family], mac: gatewayMac } as const)),
-    ...wantedRoutes.map(({ dst, gw, mtu, priority, table }) => ({ kind: 'addRoute', where: 'pod', link: podLink, destination: dst, gateway: gw, mtu, metric: priority, table } as const)),
+    ...routes.map(({ dst, gw, mtu, priority, table }) => ({ kind: 'addRoute', where: 'pod', link: podLink, destination: dst, gateway: gw, mtu, metric: priority, table } as const)),
+    ...rules.map(({ from, table }) => ({ kind: 'addRule', where: 'pod', from, table } as const)),
+    ...settings.map(({ path, value }) => ({ kind: 'writeSetting', where: 'pod', path, value, optional: false } as const)),
+    ...(bandwidth.toPod === undefined ? [] : [{ kind: 'limitRate', where: 'host', link: hostLink, bucket: bandwidth.toPod } as const]),
+    ...(bandwidth.fromPod === undefined ? [] : [{ kind: 'limitRate', where: 'pod', link: podLink, bucket: bandwidth.fromPod } as const]),
     // last, for from now on packets come
     ...addresses.flatMap(({ family, address }) => [
       { kind: 'addNeighbour', where: 'host', link: hostLink, address, mac: podMac } as const,
@@ -44,13 +49,15 @@ function planForwarding(family: Family, { forwarding }: HostState): Operation[] 
   return [{ kind: 'writeSetting', where: 'host', path: family === 'ipv4' ? 'ipv4/ip_forward' : 'ipv6/conf/all/forwarding', value: 1, optional: false }]
 }
 
-function planHostSettings(link: string, families: readonly Family[]): Operation[] {
+function planHostSettings(link: string, families: readonly Family[], hasPorts: boolean): Operation[] {
   const setting = (path: string, value: number): Operation => ({ kind: 'writeSetting', where: 'host', path, value, optional: true })
   return [
     // a pod sends from its own addresses only
     setting(`ipv4/conf/${link}/rp_filter`, 1),
     // should the pod lose its neighbour entry, it is answered
     setting(`ipv4/conf/${link}/proxy_arp`, 1),
+    // who asks at a port of 127.0.0.1 is led to the pod
+    ...(hasPorts && families.includes('ipv4') ? [setting(`ipv4/conf/${link}/route_localnet`, 1)] : []),
     // without IPv6 the host's end needs no link-local address, routes and groups
     ...(families.includes('ipv6') ? [] : [setting(`ipv6/conf/${link}/disable_ipv6`, 1)]),
   ]

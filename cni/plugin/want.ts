@@ -1,11 +1,19 @@
 /** What one attachment is to look like, from its configuration and the addresses it was given. Pure. */
 import { createHash } from 'node:crypto'
-import { parsePrefix } from '../../netlink/addresses.ts'
+import { canonicalAddress, parsePrefix } from '../../netlink/addresses.ts'
+import { ipamType } from '../ipam/index.ts'
 import { invalidConfig, isObject, objectField } from '../protocol/config.ts'
 import type { PluginConfig } from '../protocol/config.ts'
 import type { AttachmentId, Invocation } from '../protocol/environment.ts'
 import { CniError } from '../protocol/error.ts'
 import type { Dns, Result, ResultRoute } from '../protocol/result.ts'
+import { parseBandwidth } from './bandwidth.ts'
+import type { Bandwidth } from './bandwidth.ts'
+import { parsePortMappings } from './ports.ts'
+import type { PortMapping } from './ports.ts'
+import { parseSettings } from './settings.ts'
+import type { Setting } from './settings.ts'
+import type { Translation } from './translation.ts'
 
 /** Routes that this plugin made carry it, so that they can be told from others' (RTPROT_*, free for users from 5 to 255). */
 export const podRouteProtocol = 70
@@ -28,6 +36,51 @@ export interface Attachment {
   readonly addresses: readonly { readonly family: Family; readonly address: string }[]
   /** Routes of the pod; a gateway left out is the family's. */
   readonly routes: readonly ResultRoute[]
+  /** Rules of the pod: what it sends from these addresses leaves by the routes of that table. */
+  readonly rules: readonly { readonly from: string; readonly table: number }[]
+  readonly bandwidth: Bandwidth
+  readonly settings: readonly Setting[]
+  readonly translation: Translation
+}
+
+/** What the configuration asks for, as far as that can be said before there are addresses. */
+export interface Request {
+  readonly mtu: number
+  readonly mac: string
+  readonly mappings: readonly PortMapping[]
+  readonly masquerade: boolean
+  readonly bandwidth: Bandwidth
+  readonly settings: readonly Setting[]
+}
+
+/** Checks all of a configuration but its addresses, so that nothing was done when it is refused. */
+export function parseRequest(config: PluginConfig, invocation: Invocation, hostMtu: () => number): Request {
+  const { fields, runtimeConfig } = config
+  const { ipMasq } = fields
+  if (ipMasq !== undefined && ipMasq !== null && typeof ipMasq !== 'boolean') throw invalidConfig(`ipMasq is ${JSON.stringify(ipMasq)}, not true or false`)
+  ipamTypeOf(config)
+  const mtu = configuredMtu(config) ?? hostMtu()
+  return {
+    mtu,
+    mac: macOf(config, invocation),
+    mappings: parsePortMappings(runtimeConfig['portMappings']),
+    masquerade: ipMasq === true,
+    bandwidth: parseBandwidth(runtimeConfig['bandwidth'] ?? fields['bandwidth'], mtu),
+    settings: parseSettings(fields, invocation.ifname),
+  }
+}
+
+/** Which IPAM plugin gives the addresses: the name of an executable. */
+export function ipamTypeOf({ ipam }: PluginConfig): string {
+  const type = ipam?.['type'] ?? undefined
+  if (type === undefined) throw invalidConfig(`ipam.type is missing: ${ipamType}, or another IPAM plugin`)
+  if (typeof type !== 'string' || !/^[a-zA-Z0-9][\w.-]*$/.test(type)) throw invalidConfig(`ipam.type ${JSON.stringify(type)} is not the name of an executable`)
+  return type
+}
+
+/** A routing table of the pod for one link of several. 24 bits: two of a pod's links never meet in practice. */
+function tableOf(attachment: AttachmentId): number {
+  return 0x6600_0000 + Number.parseInt(digest('table', attachment).slice(0, 6), 16)
 }
 
 function digest(kind: string, { containerId, ifname }: AttachmentId): string {
@@ -44,22 +97,8 @@ export function derivedMac(attachment: AttachmentId): string {
   return `02:${digest('mac', attachment).slice(0, 10).match(/../g)?.join(':') ?? ''}`
 }
 
-/** What this plugin is configured to and cannot do is refused, not left out. */
-export function refuseUnsupported({ fields, runtimeConfig, ipam }: PluginConfig): void {
-  const asked = [
-    ...(fields['ipMasq'] === true ? ['ipMasq (the overlay masquerades)'] : []),
-    ...['portMappings', 'bandwidth'].filter((name) => isAsked(runtimeConfig[name])).map((name) => `runtimeConfig.${name}`),
-  ]
-  if (asked.length > 0) throw new CniError('unsupportedField', `Cannot use configuration: this plugin has no ${asked.join(', ')}`)
-  if (ipam?.['type'] !== 'fairway-ipam') throw invalidConfig(`ipam.type is ${JSON.stringify(ipam?.['type'])}: this plugin takes addresses from fairway-ipam`)
-}
-
-function isAsked(value: unknown): boolean {
-  return Array.isArray(value) ? value.length > 0 : isObject(value) && Object.keys(value).length > 0
-}
-
 /** The configured MTU; undefined or 0 leaves it to the host. */
-export function configuredMtu({ fields }: PluginConfig): number | undefined {
+function configuredMtu({ fields }: PluginConfig): number | undefined {
   const mtu = fields['mtu'] ?? 0
   if (typeof mtu !== 'number' || !Number.isInteger(mtu) || mtu < 0 || mtu > 65535 || (mtu > 0 && mtu < 68)) throw invalidConfig(`mtu ${JSON.stringify(mtu)} is not 68 to 65535`)
   return mtu === 0 ? undefined : mtu
@@ -73,21 +112,47 @@ function macOf({ runtimeConfig, fields }: PluginConfig, invocation: Invocation):
   return mac.toLowerCase()
 }
 
-export function wantAttachment(config: PluginConfig, invocation: Invocation, allocation: Result, hostMtu: number): Attachment {
-  const addresses = allocation.ips.map(({ address }) => {
-    const { address: bare } = parsePrefix(address)
-    return { family: familyOf(bare), address: bare }
-  })
-  const families = [...new Set(addresses.map(({ family }) => family))]
+export function wantAttachment(request: Request, invocation: Invocation, allocation: Result): Attachment {
+  const given = allocation.ips.map(({ address }) => parseGiven(address))
+  if (given.length === 0) throw new CniError('noAddress', 'Cannot attach: the IPAM plugin gave no address')
+  const families = [...new Set(given.map(({ family }) => family))]
   const everywhere = families.map((family) => ({ dst: family === 'ipv4' ? '0.0.0.0/0' : '::/0' }))
+  const { mappings, masquerade, mtu, mac, bandwidth, settings } = request
+  const stray = mappings.find((mapping) => !mapping.families.some((family) => families.includes(family)))
+  if (stray !== undefined) throw invalidConfig(`portMappings leads ${stray.hostIP ?? `every ${stray.families.join()} address`} of the host to a container without ${stray.families.join()} address`)
   return {
     hostLink: hostLinkName(invocation),
     podLink: invocation.ifname,
-    mtu: configuredMtu(config) ?? hostMtu,
-    podMac: macOf(config, invocation),
-    addresses,
+    mtu,
+    podMac: mac,
+    addresses: given.map(({ family, address }) => ({ family, address })),
     routes: (allocation.routes.length > 0 ? allocation.routes : everywhere).map((route) => withGateway(route)),
+    rules: [],
+    bandwidth,
+    settings,
+    translation: { addresses: families.flatMap((family) => given.find((one) => one.family === family) ?? []), mappings, masquerade },
   }
+}
+
+function parseGiven(address: string): { readonly family: Family; readonly address: string; readonly subnet: string } {
+  try {
+    const { address: bare, prefixLength } = parsePrefix(address)
+    return { family: familyOf(bare), address: canonicalAddress(bare), subnet: `${canonicalAddress(bare)}/${prefixLength}` }
+  } catch (error) {
+    throw new CniError('undecodable', `Cannot use address ${JSON.stringify(address)} of the IPAM plugin: ${(error as Error).message}`)
+  }
+}
+
+/**
+ * Beside another link that has the pod's default route this one gets a routing table of its own, and what is sent from its addresses is looked up there:
+ * so answers leave by the link that the question came by.
+ */
+export function besideOthers(attachment: Attachment, invocation: Invocation, defaultRoutes: ReadonlySet<Family>): Attachment {
+  const table = tableOf(invocation)
+  const isSecond = (prefix: string): boolean => defaultRoutes.has(familyOf(prefix))
+  const own = attachment.routes.map((route) => (route.dst.endsWith('/0') && isSecond(route.dst) && route.table === undefined ? { ...route, table } : route))
+  const sources = own.some((route) => route.table === table) ? attachment.addresses.filter(({ address }) => isSecond(address)) : []
+  return { ...attachment, routes: own, rules: sources.map(({ family, address }) => ({ from: `${address}/${family === 'ipv4' ? 32 : 128}`, table })) }
 }
 
 /** Everything goes to the host: a gateway of the configuration is that of the subnet, which is no link here. */

@@ -1,7 +1,7 @@
 /** The configuration on standard input (CNI specification 1.1.0, sections 1 and 3), as far as both plugins share it. */
 import { CniError } from './error.ts'
 import { isContainerId, isInterfaceName } from './environment.ts'
-import type { AttachmentId } from './environment.ts'
+import type { AttachmentId, Environment } from './environment.ts'
 import { decodeResult } from './result.ts'
 import type { JsonObject, Result } from './result.ts'
 import { parseVersion } from './version.ts'
@@ -18,6 +18,8 @@ export interface PluginConfig {
   readonly validAttachments: readonly AttachmentId[] | undefined
   /** All of it as it was given. */
   readonly fields: JsonObject
+  /** The call's parameters, for a plugin that is called on. */
+  readonly environment: Environment
 }
 
 export function isObject(value: unknown): value is JsonObject {
@@ -47,7 +49,7 @@ export function objectField(fields: JsonObject, name: string): JsonObject | unde
   return value
 }
 
-export function parseConfig(fields: JsonObject): PluginConfig {
+export function parseConfig(fields: JsonObject, environment: Environment = {}): PluginConfig {
   const cniVersion = parseVersion(fields['cniVersion'])
   const { name } = fields
   if (typeof name !== 'string' || name === '') throw invalidConfig('name is missing')
@@ -61,6 +63,7 @@ export function parseConfig(fields: JsonObject): PluginConfig {
     prevResult: previous === undefined ? undefined : decodeResult(previous, 'prevResult'),
     validAttachments: parseAttachments(fields['cni.dev/valid-attachments'] ?? undefined),
     fields,
+    environment: Object.fromEntries(Object.entries(environment).filter(([key]) => key.startsWith('CNI_'))),
   }
 }
 

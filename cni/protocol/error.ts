@@ -21,6 +21,8 @@ export const errorCodes = {
   notAsLeft: 103,
   /** The kernel refused. */
   kernel: 104,
+  /** Another container has this port of the host. */
+  portInUse: 105,
 } as const
 
 export type ErrorCode = keyof typeof errorCodes

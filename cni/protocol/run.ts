@@ -62,29 +62,29 @@ async function perform(plugin: Plugin, command: Exclude<Command, 'VERSION'>, env
   switch (command) {
     case 'ADD': {
       const invocation = parseInvocation(command, environment)
-      const config = parseConfig(fields)
+      const config = parseConfig(fields, environment)
       return encodeResult(await plugin.add(config, invocation), config.cniVersion)
     }
     case 'DEL': {
       const invocation = parseInvocation(command, environment)
-      await plugin.del(parseConfig(fields), invocation)
+      await plugin.del(parseConfig(fields, environment), invocation)
       return undefined
     }
     case 'CHECK': {
       const invocation = parseInvocation(command, environment)
-      const config = parseConfig(fields)
+      const config = parseConfig(fields, environment)
       if (config.prevResult === undefined) throw invalidConfig('CHECK needs prevResult')
       await plugin.check(config, invocation)
       return undefined
     }
     case 'GC': {
-      const config = parseConfig(fields)
+      const config = parseConfig(fields, environment)
       if (config.validAttachments === undefined) throw invalidConfig('GC needs cni.dev/valid-attachments')
       await plugin.gc(config, config.validAttachments)
       return undefined
     }
     case 'STATUS':
-      await plugin.status(parseConfig(fields))
+      await plugin.status(parseConfig(fields, environment))
       return undefined
   }
 }

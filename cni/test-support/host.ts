@@ -2,13 +2,15 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Netns } from '../../netlink/netns.ts'
+import { openNftables } from '../../netlink/nftables/index.ts'
 import { RouteSocket } from '../../netlink/route/index.ts'
 import { installCni } from '../executable/install.ts'
 import { Journal } from '../ipam/journal.ts'
+import { translationFamilies, translationTable } from '../plugin/translation.ts'
 
 export interface Finished {
   readonly status: number
@@ -140,7 +142,12 @@ export class TestHost {
 
   /** Runs a program in the host, or in one of its pods. */
   run(where: string | undefined, ...command: readonly string[]): Promise<Finished> {
-    return execute('nsenter', [`--net=${where === undefined ? join(this.folder, 'host') : this.podPath(where)}`, ...command])
+    return execute('nsenter', [`--net=${this.pathOf(where)}`, ...command])
+  }
+
+  /** The namespace of a pod, or the host's. */
+  pathOf(where: string | undefined): string {
+    return where === undefined ? join(this.folder, 'host') : this.podPath(where)
   }
 
   [Symbol.dispose](): void {
@@ -160,15 +167,20 @@ export function addressOf({ object }: Answered): string {
 }
 
 /** Everything that attachments leave on a host: links but `lo`, routes of pods, addresses in use. */
-export function leftovers(host: TestHost): { links: string[]; routes: string[]; addresses: string[] } {
+export function leftovers(host: TestHost): { links: string[]; routes: string[]; addresses: string[]; elements: string[]; records: string[] } {
+  using nftables = openNftables({ netns: host.netns })
+  const tables = translationFamilies.flatMap((family) => nftables.list(translationTable(family)) ?? [])
+  const records = join(host.dataDir, 'attachments', 'test')
   return {
     links: host.route.links.list({ kind: 'veth' }).map(({ name }) => name),
     routes: host.route.routes.list({ protocol: 70 }).map(({ destination }) => destination),
     addresses: new Journal(host.dataDir, 'test').read().holdings().map(({ address }) => address),
+    elements: tables.flatMap(({ sets }) => [...sets.values()].flatMap(({ name, elements }) => elements.map(({ key }) => `${name} ${key.join(' ')}`))),
+    records: existsSync(records) ? readdirSync(records) : [],
   }
 }
 
-export const nothing = { links: [], routes: [], addresses: [] }
+export const nothing = { links: [], routes: [], addresses: [], elements: [], records: [] }
 
 /** A host with addresses of its own, with or without the resident part. */
 export async function makeHost(path: 'resident' | 'stand-alone'): Promise<TestHost> {
