@@ -3,9 +3,11 @@ import type { Component } from '../api/component.ts'
 import { Responder } from './answers/responder.ts'
 import { ClusterNames } from './names.ts'
 import type { NamesOptions } from './names.ts'
+import { QueryLog } from './answers/query-log.ts'
 import { startHealth } from './server/health.ts'
+import { RateLimit } from './server/rate-limit.ts'
 import { listenTcp } from './server/tcp.ts'
-import type { TcpListener } from './server/tcp.ts'
+import type { TcpLimits, TcpListener } from './server/tcp.ts'
 import { listenUdp } from './server/udp.ts'
 import type { UdpListener } from './server/udp.ts'
 
@@ -15,6 +17,12 @@ export { parseResolvConf, parseUpstream } from './forward/resolv-conf.ts'
 export interface DnsOptions extends Omit<NamesOptions, 'serverAddresses'> {
   /** Where to listen, UDP and TCP. Port 0: a free one, the same for both. */
   readonly listen: readonly { readonly address: string; readonly port: number }[]
+  /** Answers a second that one client (an IPv6 network of /64 is one) may have; 0 or left out: any number. */
+  readonly rateLimit?: number
+  /** One line in the log for so many questions; 0 or left out: none. */
+  readonly queryLogEvery?: number
+  /** Who may be connected by TCP. */
+  readonly tcp?: TcpLimits
   /** Where `/health`, `/ready` and `/metrics` are served, without TLS; nowhere when left out. */
   readonly health?: { readonly address: string; readonly port: number } | undefined
 }
@@ -30,9 +38,14 @@ const retryMs = 100
 
 /** Starts answering; resolves when it listens, which is before the cluster's names are known. */
 export async function startDns(options: DnsOptions): Promise<DnsServer> {
-  const { random, log, listen } = options
+  const { clock, random, log, listen } = options
   const names = new ClusterNames({ ...options, serverAddresses: listen.map(({ address }) => address).filter((address) => address !== '0.0.0.0' && address !== '::') })
-  const responder = new Responder({ handlers: names.handlers, recursionAvailable: () => names.takesOtherNames, random, log })
+  const limit = new RateLimit(options.rateLimit ?? 0, clock)
+  const responder = new Responder({
+    handlers: () => names.handlers, recursionAvailable: () => names.takesOtherNames, random, log,
+    allows: limit.isOn ? (client) => limit.allows(client) : undefined,
+    queryLog: new QueryLog({ every: options.queryLogEvery ?? 0, clock, log }),
+  })
   const open: (UdpListener | TcpListener)[] = []
   const stopAll = async (): Promise<void> => {
     names.stop()
@@ -59,13 +72,13 @@ export async function startDns(options: DnsOptions): Promise<DnsServer> {
   }
 }
 
-async function listenAt(place: { readonly address: string; readonly port: number }, responder: Responder, { clock, log }: DnsOptions, open: (UdpListener | TcpListener)[]): Promise<{ address: string; port: number }> {
+async function listenAt(place: { readonly address: string; readonly port: number }, responder: Responder, { clock, log, tcp }: DnsOptions, open: (UdpListener | TcpListener)[]): Promise<{ address: string; port: number }> {
   for (let attempt = 0; ; attempt += 1) {
     let udp: UdpListener | undefined
     try {
-      udp = listenUdp(place, (packet) => responder.respond(packet, 'udp'))
-      const tcp = await listenTcp({ address: place.address, port: udp.port }, (packet) => responder.respond(packet, 'tcp'))
-      open.push(udp, tcp)
+      udp = listenUdp(place, (packet, client) => responder.respond(packet, 'udp', client))
+      const overTcp = await listenTcp({ address: place.address, port: udp.port }, (packet, client) => responder.respond(packet, 'tcp', client), { clock, ...tcp })
+      open.push(udp, overTcp)
       return { address: place.address, port: udp.port }
     } catch (error) {
       udp?.close()

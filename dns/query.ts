@@ -18,7 +18,7 @@ export async function queryNames(options: NamesOptions, question: { readonly nam
     await names.start()
     const query: Query = {
       question: { ...question, class: CLASS.IN }, name: canonical(question.name), type: question.type,
-      recursionDesired: true, checkingDisabled: false, dnssecOk: false, transport: 'udp',
+      recursionDesired: true, checkingDisabled: false, dnssecOk: false, transport: 'udp', client: new Uint8Array(4),
     }
     for (const handler of names.handlers) {
       const reply = await handler.handle(query)

@@ -21,6 +21,8 @@ export interface PlainQuery {
 interface Rendered {
   readonly bytes: Buffer
   readonly reply: Reply
+  /** The options of the OPT record, for askers that speak EDNS. */
+  readonly options: Uint8Array
   /** Where address records of one size stand that may be sent in any order. */
   readonly rotation: { readonly start: number; readonly size: number; readonly count: number } | undefined
 }
@@ -63,7 +65,7 @@ export class AnswerCache {
       return undefined
     }
     const { bytes } = rendered
-    const length = bytes.length + (plain.edns ? optBytes : 0)
+    const length = bytes.length + (plain.edns ? optBytes + rendered.options.length : 0)
     if (length > bytesMax) return undefined
     this.hits += 1
     const out = Buffer.allocUnsafe(length)
@@ -74,15 +76,15 @@ export class AnswerCache {
     out[3] = (bytes[3] ?? 0) | ((query[3] ?? 0) & 0x10)
     for (let at = headerBytes; at < plain.questionEnd; at += 1) out[at] = query[at] ?? 0
     if (rendered.rotation !== undefined) this.#rotate(out, rendered)
-    if (plain.edns) this.#appendOpt(out, bytes.length, plain.dnssecOk)
+    if (plain.edns) this.#appendOpt(out, bytes.length, plain.dnssecOk, rendered.options)
     return out
   }
 
   /** Keeps an answer: `bytes` is the whole of it without OPT, for a query with all copied flags off. */
-  set(key: string, reply: Reply, bytes: Buffer): void {
+  set(key: string, reply: Reply, bytes: Buffer, options: Uint8Array): void {
     const [map, max] = reply.answers.length > 0 ? [this.#positive, positiveMax] as const : [this.#negative, negativeMax] as const
     if (map.size >= max) map.clear()
-    map.set(key, { bytes, reply, rotation: rotationOf(reply, bytes, headerBytes + key.length) })
+    map.set(key, { bytes, reply, options, rotation: rotationOf(reply, bytes, headerBytes + key.length) })
   }
 
   clear(): void {
@@ -99,14 +101,15 @@ export class AnswerCache {
     bytes.copy(out, start + end - first, start, first)
   }
 
-  #appendOpt(out: Buffer, at: number, dnssecOk: boolean): void {
+  #appendOpt(out: Buffer, at: number, dnssecOk: boolean, options: Uint8Array): void {
     out[11] = (out[11] ?? 0) + 1
     if (out[11] === 0) out[10] = (out[10] ?? 0) + 1
     out[at] = 0
     out.writeUInt16BE(TYPE.OPT, at + 1)
     out.writeUInt16BE(this.#options.payloadSize, at + 3)
     out.writeUInt32BE(dnssecOk ? 0x8000 : 0, at + 5)
-    out.writeUInt16BE(0, at + 9)
+    out.writeUInt16BE(options.length, at + 9)
+    out.set(options, at + optBytes)
   }
 }
 

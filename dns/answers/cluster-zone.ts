@@ -39,26 +39,29 @@ function answer(index: ClusterIndex, outside: Outside, query: Query): Reply | Pr
   let kept = true
   let { name } = query
   for (;;) {
-    const { node, validity } = index.lookup(name)
+    const { node, validity, why } = index.lookup(name)
     if (validity === undefined) kept = false
     else rests.push(validity)
-    const made: Made = { followed, validity: kept ? rests : undefined }
+    const made: Made = { followed, validity: kept ? rests : undefined, why }
     const alias = node === undefined ? undefined : aliasOf(node)
     if (node === undefined || alias === undefined || type === TYPE.CNAME || type === TYPE.ANY) return fromNode(index, node, { name, type }, made)
     followed.push(alias)
     name = canonical(String(alias.data[0]))
     if (followed.length > aliasesMax || followed.some((record) => record.name === name)) return failure(RCODE.SERVFAIL, EDE.other, `the external names from ${query.name} lead in a circle`)
-    if (!isWithin(name, index.zone)) return beyond(followed, outside({ ...query, name, question: { ...query.question, name } }), made.validity)
+    if (isWithin(name, index.zone)) continue
+    const answered = query.recursionDesired ? outside({ ...query, name, question: { ...query.question, name } }) : undefined
+    return beyond(followed, answered, query.recursionDesired ? made.validity : undefined)
   }
 }
 
 interface Made {
   readonly followed: readonly ResourceRecord[]
   readonly validity: readonly Validity[] | undefined
+  readonly why: string | undefined
 }
 
-function fromNode(index: ClusterIndex, node: Node | undefined, { name, type }: { name: string; type: number }, { followed, validity }: Made): Reply {
-  if (node === undefined) return reply({ rcode: RCODE.NXDOMAIN, authoritative: true, answers: followed, authorities: [index.soa(true)], validity })
+function fromNode(index: ClusterIndex, node: Node | undefined, { name, type }: { name: string; type: number }, { followed, validity, why }: Made): Reply {
+  if (node === undefined) return reply({ rcode: RCODE.NXDOMAIN, authoritative: true, answers: followed, authorities: [index.soa(true)], validity, ...(why === undefined ? {} : { extendedError: { code: EDE.other, text: why } }) })
   if (type === TYPE.ANY && node.records.size > 0) return reply({ authoritative: true, answers: [...followed, hinfoRecord(name, index.soa(true).ttl, anyAnswer)], validity })
   const records = node.records.get(type) ?? []
   if (records.length === 0) return reply({ authoritative: true, answers: followed, authorities: [index.soa(true)], validity })
@@ -66,7 +69,7 @@ function fromNode(index: ClusterIndex, node: Node | undefined, { name, type }: {
   return reply({ authoritative: true, answers: [...followed, ...records], additionals, validity })
 }
 
-/** An alias that leads out of the cluster: what the outside says of it follows, or else the alias stands alone. */
+/** An alias that leads out of the cluster: what the outside says of it follows, or else (nobody there, or the asker wants no recursion) the alias stands alone. */
 function beyond(followed: readonly ResourceRecord[], answered: Reply | Promise<Reply> | undefined, validity: readonly Validity[] | undefined): Reply | Promise<Reply> {
   if (answered === undefined) return reply({ authoritative: true, answers: followed, validity })
   const joined = ({ rcode, answers, authorities, extendedError }: Reply): Reply => {

@@ -12,8 +12,13 @@ export interface Query {
   readonly recursionDesired: boolean
   readonly checkingDisabled: boolean
   readonly dnssecOk: boolean
-  readonly transport: 'udp' | 'tcp'
+  readonly transport: Transport
+  /** Who asks: 4 or 16 bytes. */
+  readonly client: Uint8Array
 }
+
+/** How a question came. */
+export type Transport = 'udp' | 'tcp' | 'tls' | 'https'
 
 export interface Reply {
   readonly rcode: number

@@ -5,13 +5,17 @@ import type { Edns, Message } from '../wire/index.ts'
 import { AnswerCache, readPlain } from './answer-cache.ts'
 import type { PlainQuery } from './answer-cache.ts'
 import { ask, failure } from './handler.ts'
-import type { Handler, Query, Reply } from './handler.ts'
+import type { Handler, Query, Reply, Transport } from './handler.ts'
+import type { QueryLog } from './query-log.ts'
 
 export interface ResponderOptions {
-  /** The chain, in its order. */
-  readonly handlers: readonly Handler[]
+  /** The chain, in its order. It may be another at the next question. */
+  readonly handlers: () => readonly Handler[]
   /** Whether questions for names elsewhere are taken (RA). */
   readonly recursionAvailable: () => boolean
+  /** Whether a client may have one more answer now; left out: always. */
+  readonly allows?: ((client: Uint8Array) => boolean) | undefined
+  readonly queryLog?: QueryLog | undefined
   readonly random: () => number
   readonly log: Logger
 }
@@ -20,15 +24,46 @@ export interface ResponderOptions {
 const payloadSize = 1232
 const payloadSizeMin = 512
 
-export interface ResponderCounts {
-  queries: number
-  malformed: number
-  failed: number
-  readonly byRcode: Map<number, number>
+/** Types up to this one are counted each, the others together. */
+const countedTypeMax = 64
+export const transports: readonly Transport[] = ['udp', 'tcp', 'tls', 'https']
+
+/** Counters that only grow. Arrays of numbers: counting must cost nothing. */
+export class ResponderCounts {
+  queries = 0
+  malformed = 0
+  failed = 0
+  limited = 0
+  readonly byRcode = new Float64Array(32)
+  readonly #byType = new Float64Array(transports.length * 2 * (countedTypeMax + 1))
+
+  asked(type: number, transport: Transport, isV6: boolean): void {
+    const at = ((transport === 'udp' ? 0 : transports.indexOf(transport)) * 2 + (isV6 ? 1 : 0)) * (countedTypeMax + 1) + Math.min(type, countedTypeMax)
+    this.#byType[at] = (this.#byType[at] ?? 0) + 1
+  }
+
+  answered(rcode: number): void {
+    this.byRcode[rcode] = (this.byRcode[rcode] ?? 0) + 1
+  }
+
+  /** What was asked so far. `type` is undefined for the rare ones. */
+  * byType(): Generator<{ readonly transport: Transport; readonly isV6: boolean; readonly type: number | undefined; readonly count: number }> {
+    for (const [index, count] of this.#byType.entries()) {
+      const kind = Math.floor(index / (countedTypeMax + 1))
+      const type = index % (countedTypeMax + 1)
+      if (count > 0) yield { transport: transports[kind >> 1] ?? 'udp', isV6: (kind & 1) === 1, type: type === countedTypeMax ? undefined : type, count }
+    }
+  }
+}
+
+interface Asked {
+  readonly packet: Uint8Array
+  readonly transport: Transport
+  readonly client: Uint8Array
 }
 
 export class Responder {
-  readonly counts: ResponderCounts = { queries: 0, malformed: 0, failed: 0, byRcode: new Map() }
+  readonly counts = new ResponderCounts()
   readonly cache: AnswerCache
   readonly #options: ResponderOptions
 
@@ -37,32 +72,58 @@ export class Responder {
     this.cache = new AnswerCache({ payloadSize, random: options.random })
   }
 
-  /** The answer to a packet; undefined when there is to be none. */
-  respond(packet: Uint8Array, transport: 'udp' | 'tcp'): Buffer | undefined | Promise<Buffer | undefined> {
+  /** The answer to a packet; undefined when there is to be none. `client` is read at once or copied. */
+  respond(packet: Uint8Array, transport: Transport, client: Uint8Array): Buffer | undefined | Promise<Buffer | undefined> {
+    const { allows, queryLog } = this.#options
     this.counts.queries += 1
+    if (allows !== undefined && !allows(client)) return this.#limit(packet, transport)
+    if (queryLog?.isDue() !== true) return this.#answer(packet, transport, client)
+    const finish = queryLog.begin(packet, transport, client)
+    const answer = this.#answer(packet, transport, client)
+    return answer instanceof Promise ? answer.then(finish) : finish(answer)
+  }
+
+  #answer(packet: Uint8Array, transport: Transport, client: Uint8Array): Buffer | undefined | Promise<Buffer | undefined> {
     const plain = readPlain(packet)
     if (plain !== undefined) {
       const hit = this.cache.get(packet, plain, transport === 'udp' ? Math.min(plain.payloadSize, payloadSize) : messageBytesMax)
       if (hit !== undefined) {
-        this.#count((hit[3] ?? 0) & 0xf)
+        this.counts.asked(((packet[plain.questionEnd - 4] ?? 0) << 8) | (packet[plain.questionEnd - 3] ?? 0), transport, client.length === 16)
+        this.counts.answered((hit[3] ?? 0) & 0xf)
         return hit
       }
     }
-    return this.#respondSlowly(packet, transport, plain)
+    return this.#answerSlowly({ packet, transport, client }, plain)
   }
 
-  #respondSlowly(packet: Uint8Array, transport: 'udp' | 'tcp', plain: PlainQuery | undefined): Buffer | undefined | Promise<Buffer | undefined> {
+  /**
+   * Who asks too much by UDP gets, for every second question, an answer that only says "cut, come by TCP": never longer than the question, so that nobody is
+   * flooded in somebody else's name, and a resolver that means it has a way. On a connection it is the connection that ends.
+   */
+  #limit(packet: Uint8Array, transport: Transport): Buffer | undefined {
+    this.counts.limited += 1
+    const plain = transport === 'udp' && this.counts.limited % 2 === 0 ? readPlain(packet) : undefined
+    if (plain === undefined) return undefined
+    const out = Buffer.from(packet.subarray(0, plain.questionEnd))
+    out[2] = 0x82 | ((out[2] ?? 0) & 0x01)
+    out[3] = (out[3] ?? 0) & 0x10
+    out[11] = 0
+    return out
+  }
+
+  #answerSlowly({ packet, transport, client }: Asked, plain: PlainQuery | undefined): Buffer | undefined | Promise<Buffer | undefined> {
     const query = this.#read(packet)
     if (query === undefined || query instanceof Uint8Array) return query
     if (query.edns !== undefined && query.edns.version !== 0) return this.#write(query, failure(RCODE.BADVERS, EDE.notSupported, 'only EDNS version 0 is spoken'), transport)
     const [question] = query.questions
     if (question === undefined || query.questions.length > 1) return this.#write(query, failure(RCODE.FORMERR, EDE.other, 'a query has one question'), transport)
+    this.counts.asked(question.type, transport, client.length === 16)
     const asked: Query = {
-      question, name: canonical(question.name), type: question.type, transport,
+      client: Uint8Array.from(client), question, name: canonical(question.name), type: question.type, transport,
       recursionDesired: query.recursionDesired, checkingDisabled: query.checkingDisabled, dnssecOk: query.edns?.dnssecOk ?? false,
     }
     try {
-      const answered = ask(this.#options.handlers, asked)
+      const answered = ask(this.#options.handlers(), asked)
       if (answered instanceof Promise) return answered.catch((error: unknown) => this.#failed(asked, error)).then((reply) => this.#write(query, reply, transport))
       if (plain !== undefined && answered.validity !== undefined) this.#keep(plain, query, answered)
       return this.#write(query, answered, transport)
@@ -90,19 +151,19 @@ export class Responder {
   }
 
   #bare({ id, opcode, recursionDesired }: Pick<Message, 'id' | 'opcode' | 'recursionDesired'>, rcode: number): Buffer {
-    this.#count(rcode)
+    this.counts.answered(rcode)
     return encodeMessage(message({ id, opcode, recursionDesired, rcode, response: true }))
   }
 
   #keep({ key }: PlainQuery, query: Message, reply: Reply): void {
     const { edns: _edns, ...answer } = this.#message({ ...query, id: 0, recursionDesired: false, checkingDisabled: false }, reply)
     const whole = encodeMessage(answer)
-    if (!decodeHeader(whole).truncated) this.cache.set(key, reply, whole)
+    if (!decodeHeader(whole).truncated) this.cache.set(key, reply, whole, optionsBytes(extendedErrorOption(reply)))
   }
 
-  #write(query: Message, reply: Reply, transport: 'udp' | 'tcp'): Buffer {
-    this.#count(reply.rcode)
-    const bytesMax = transport === 'tcp' ? messageBytesMax : query.edns === undefined ? payloadSizeMin : Math.max(payloadSizeMin, Math.min(query.edns.udpPayloadSize, payloadSize))
+  #write(query: Message, reply: Reply, transport: Transport): Buffer {
+    this.counts.answered(reply.rcode)
+    const bytesMax = transport !== 'udp' ? messageBytesMax : query.edns === undefined ? payloadSizeMin : Math.max(payloadSizeMin, Math.min(query.edns.udpPayloadSize, payloadSize))
     try {
       return encodeMessage(this.#message(query, reply), { bytesMax })
     } catch (error) {
@@ -113,15 +174,14 @@ export class Responder {
   }
 
   #message(query: Message, reply: Reply): Message {
-    const { rcode, authoritative, authenticData = false, answers, authorities, additionals, extendedError } = reply
+    const { rcode, authoritative, authenticData = false, answers, authorities, additionals } = reply
     const { id, recursionDesired, checkingDisabled, questions } = query
     const answer = message({
       id, response: true, authoritative, recursionDesired, checkingDisabled, recursionAvailable: this.#options.recursionAvailable(), authenticData,
       rcode, questions, answers, authorities, additionals,
     })
     if (query.edns === undefined) return answer
-    const options: Edns['options'] = extendedError === undefined ? [] : [{ code: OPTION_EDE, data: extendedErrorBytes(extendedError) }]
-    return { ...answer, edns: { udpPayloadSize: payloadSize, version: 0, dnssecOk: query.edns.dnssecOk, options } }
+    return { ...answer, edns: { udpPayloadSize: payloadSize, version: 0, dnssecOk: query.edns.dnssecOk, options: extendedErrorOption(reply) } }
   }
 
   #failed(query: Query, error: unknown): Reply {
@@ -129,15 +189,18 @@ export class Responder {
     this.#options.log.error('answering a question failed', { name: query.name, type: query.type, error })
     return failure(RCODE.SERVFAIL, EDE.other, 'answering failed')
   }
-
-  #count(rcode: number): void {
-    this.counts.byRcode.set(rcode, (this.counts.byRcode.get(rcode) ?? 0) + 1)
-  }
 }
 
-function extendedErrorBytes({ code, text }: { readonly code: number; readonly text: string }): Buffer {
-  const bytes = Buffer.alloc(2 + Buffer.byteLength(text))
-  bytes.writeUInt16BE(code)
-  bytes.write(text, 2)
-  return bytes
+/** RFC 8914 section 2: the code and a text. */
+function extendedErrorOption({ extendedError }: Reply): Edns['options'] {
+  if (extendedError === undefined) return []
+  const data = Buffer.alloc(2 + Buffer.byteLength(extendedError.text))
+  data.writeUInt16BE(extendedError.code)
+  data.write(extendedError.text, 2)
+  return [{ code: OPTION_EDE, data }]
+}
+
+/** As they stand in the OPT record (RFC 6891 section 6.1.2). */
+function optionsBytes(options: Edns['options']): Buffer {
+  return Buffer.concat(options.map(({ code, data }) => Buffer.concat([Buffer.from([code >> 8, code & 0xff, data.length >> 8, data.length & 0xff]), data])))
 }

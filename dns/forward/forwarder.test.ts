@@ -13,7 +13,7 @@ import type { Exchange } from './exchange.ts'
 import { Forwarder } from './forwarder.ts'
 import { parseResolvConf, parseUpstream } from './resolv-conf.ts'
 
-const query = (name: string): Query => ({ question: { name, type: TYPE.A, class: 1 }, name, type: TYPE.A, recursionDesired: true, checkingDisabled: false, dnssecOk: false, transport: 'udp' })
+const query = (name: string): Query => ({ question: { name, type: TYPE.A, class: 1 }, name, type: TYPE.A, recursionDesired: true, checkingDisabled: false, dnssecOk: false, transport: 'udp', client: Uint8Array.of(127, 0, 0, 1) })
 const answer = (name: string, ttl = 60, rcode: number = RCODE.NOERROR): Message => message({ response: true, rcode, answers: rcode === RCODE.NOERROR ? [addressRecord(name, ttl, Uint8Array.of(192, 0, 2, 1))] : [] })
 const upstreams = [1, 2].map((n) => ({ address: `192.0.2.${n}`, port: 53 }))
 

@@ -38,7 +38,7 @@ export async function startHealth({ address, port }: { readonly address: string;
 function metrics(names: Readiness, { counts, cache }: Responder): string {
   const lines = [
     '# TYPE coredns_dns_requests_total counter', `coredns_dns_requests_total ${counts.queries}`,
-    '# TYPE coredns_dns_responses_total counter', ...[...counts.byRcode].map(([rcode, count]) => `coredns_dns_responses_total{rcode="${rcodeName(rcode)}"} ${count}`),
+    '# TYPE coredns_dns_responses_total counter', ...[...counts.byRcode.entries()].filter(([, count]) => count > 0).map(([rcode, count]) => `coredns_dns_responses_total{rcode="${rcodeName(rcode)}"} ${count}`),
     '# TYPE coredns_panics_total counter', `coredns_panics_total ${counts.failed}`,
     '# TYPE fairway_dns_malformed_total counter', `fairway_dns_malformed_total ${counts.malformed}`,
     '# TYPE fairway_dns_rendered_hits_total counter', `fairway_dns_rendered_hits_total ${cache.hits}`,

@@ -28,8 +28,8 @@ const nameLengthOffset = 8
 const IPPROTO_IPV6 = 41
 const IPV6_V6ONLY = 26
 
-/** Answers a packet: at once, later, or not at all. */
-export type Respond = (packet: Uint8Array) => Buffer | undefined | Promise<Buffer | undefined>
+/** Answers a packet of a client (its address as 4 or 16 bytes, read at once or copied): at once, later, or not at all. */
+export type Respond = (packet: Uint8Array, client: Uint8Array) => Buffer | undefined | Promise<Buffer | undefined>
 
 /** `count` message headers, each with room for an address and `bytes` of payload. The memory is never moved. */
 class Slots {
@@ -96,6 +96,7 @@ export function listenUdp({ address, port }: { readonly address: string; readonl
 class Listener {
   readonly port: number
   readonly #fd: number
+  readonly #isV4: boolean
   readonly #respond: Respond
   readonly #incoming = new Slots(batch, questionBytesMax)
   readonly #outgoing = new Slots(batch, answerBytesMax)
@@ -105,6 +106,7 @@ class Listener {
   constructor(address: string, port: number, respond: Respond) {
     this.#respond = respond
     const name = sockaddr(address, port)
+    this.#isV4 = name.readUInt16LE() === AF_INET
     this.#fd = socket(name.readUInt16LE(), SOCK_DGRAM | SOCK_NONBLOCK, 0)
     try {
       if (!trySocketOption(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, receiveBufferBytes)) setSocketOption(this.#fd, SOL_SOCKET, SO_RCVBUF, receiveBufferBytes)
@@ -147,11 +149,11 @@ class Listener {
     const [incoming, outgoing] = [this.#incoming, this.#outgoing]
     let ready = 0
     for (let slot = 0; slot < count; slot += 1) {
-      const packet = incoming.packet(slot)
-      const answer = this.#respond(packet)
+      const from = incoming.address(slot)
+      const answer = this.#respond(incoming.packet(slot), this.#isV4 ? from.subarray(4, 8) : from.subarray(8, 24))
       if (answer === undefined) continue
-      if (answer instanceof Promise) void this.#answerLater(Buffer.from(incoming.address(slot)), answer)
-      else outgoing.fill(ready++, incoming.address(slot), answer)
+      if (answer instanceof Promise) void this.#answerLater(Buffer.from(from), answer)
+      else outgoing.fill(ready++, from, answer)
     }
     incoming.reset(count)
     if (ready > 0) this.#send(outgoing, ready)

@@ -49,14 +49,22 @@ function escaped(label: string): string {
 /** The form under which names are compared: ASCII letters small (RFC 4343), the dot at the end. */
 export function canonical(name: string): string {
   const lower = name.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
-  return lower.endsWith('.') && !lower.endsWith('\\.') ? lower : `${lower}.`
+  return lower.endsWith('.') && !isEscaped(lower, lower.length - 1) ? lower : `${lower}.`
 }
 
 /** Whether `name` is `zone` or below it; both canonical. */
 export function isWithin(name: string, zone: string): boolean {
   if (zone === '.') return true
   if (!name.endsWith(zone)) return false
-  return name.length === zone.length || (name[name.length - zone.length - 1] === '.' && name[name.length - zone.length - 2] !== '\\')
+  const dot = name.length - zone.length - 1
+  return dot < 0 || (name[dot] === '.' && !isEscaped(name, dot))
+}
+
+/** Whether the character at `index` is part of a label: an odd number of backslashes stands before it. */
+function isEscaped(name: string, index: number): boolean {
+  let start = index
+  while (name[start - 1] === '\\') start -= 1
+  return (index - start) % 2 === 1
 }
 
 function escapedLabels(name: string): string[] {

@@ -120,7 +120,7 @@ export class ClusterIndex {
     switch (labels.at(-1)) {
       case undefined: return { node: this.#apex(), validity: undefined }
       case 'svc': return this.#service(labels)
-      case 'pod': return this.#options.pods === 'disabled' ? { node: undefined, validity: undefined } : this.#pod(labels)
+      case 'pod': return this.#options.pods === 'disabled' ? { node: undefined, validity: undefined, why: 'pods have no names here' } : this.#pod(labels)
       case 'dns-version': return { node: labels.length === 1 ? nodeOf([txtRecord(name, this.#options.ttlSeconds, schemaVersion)]) : undefined, validity: undefined }
       case 'dns': return { node: this.#server(name, labels), validity: undefined }
       default: return { node: undefined, validity: undefined }
@@ -163,14 +163,15 @@ export class ClusterIndex {
     const validity = this.#existence
     const namespace = labels.at(-2)
     if (namespace === undefined) return { node: emptyNode, validity }
-    if (!this.#hasNamespace(namespace)) return { node: undefined, validity }
+    if (!this.#hasNamespace(namespace)) return { node: undefined, validity, why: `there is no namespace ${namespace}` }
     const service = labels.at(-3)
     if (service === undefined) return { node: emptyNode, validity }
     const key = `${namespace}/${service}`
     const entry = this.#services.get(key)
-    if (entry?.service === undefined) return { node: undefined, validity }
+    if (entry?.service === undefined) return { node: undefined, validity, why: `there is no service ${service} in namespace ${namespace}` }
     const names = this.#build(entry.service, entry)
-    return { node: names.nodes.get(labels.slice(0, -3).join('.')), validity: names.validity }
+    const why = names.nodes.size === 0 ? `service ${service} in namespace ${namespace} has no ready endpoint` : `service ${service} in namespace ${namespace} has no such port or endpoint`
+    return { node: names.nodes.get(labels.slice(0, -3).join('.')), validity: names.validity, why }
   }
 
   #pod(labels: readonly string[]): Lookup {
@@ -178,11 +179,12 @@ export class ClusterIndex {
     const [host = ''] = labels
     const namespace = labels.at(-2)
     if (namespace === undefined) return { node: emptyNode, validity }
-    if (!this.#hasNamespace(namespace) || labels.length > 3) return { node: undefined, validity }
+    if (!this.#hasNamespace(namespace)) return { node: undefined, validity, why: `there is no namespace ${namespace}` }
+    if (labels.length > 3) return { node: undefined, validity, why: 'nothing stands below the name of a pod' }
     if (labels.length === 2) return { node: emptyNode, validity }
     const address = addressBytes(/^\d+-\d+-\d+-\d+$/.test(host) ? host.replaceAll('-', '.') : host.replaceAll('-', ':'))
-    if (address === undefined) return { node: undefined, validity }
-    if (this.#options.pods === 'verified' && !this.#pods.has(`${namespace}/${addressText(address)}`)) return { node: undefined, validity }
+    if (address === undefined) return { node: undefined, validity, why: 'the name of a pod is its address, with dashes' }
+    if (this.#options.pods === 'verified' && !this.#pods.has(`${namespace}/${addressText(address)}`)) return { node: undefined, validity, why: `no pod in namespace ${namespace} has this address` }
     return { node: nodeOf([addressRecord(`${labels.join('.')}.${this.#options.zone}`, this.#options.ttlSeconds, address)]), validity }
   }
 

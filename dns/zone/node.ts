@@ -13,6 +13,8 @@ export interface Lookup {
   readonly node: Node | undefined
   /** Undefined: not to be kept. */
   readonly validity: Validity | undefined
+  /** Why there is no such name, for the asker's eyes (RFC 8914). */
+  readonly why?: string
 }
 
 /** A name that exists because there are names below it (RFC 8020). */

@@ -89,7 +89,7 @@ class Builder {
     const glue = this.#endpoints(endpoints)
     const ports = new Map<string, { readonly port: { name?: string; protocol?: ServicePort['protocol'] }; readonly targets: Target[] }>()
     for (const slice of slices) {
-      const hosts = namedEndpoints([slice]).map(({ host }) => this.#name(host))
+      const hosts = namedEndpoints([slice]).map(({ host }) => this.#name(host)).filter(isName)
       for (const { name, protocol = 'TCP', port } of slice.ports ?? []) {
         if (port === undefined || port === null) continue
         const key = `${name ?? ''}/${protocol}`
@@ -107,6 +107,7 @@ class Builder {
   #endpoints(endpoints: readonly NamedEndpoint[]): ResourceRecord[] {
     return endpoints.flatMap(({ host, addresses }) => {
       const name = this.#name(host)
+      if (!isName(name)) return []
       const records = addresses.map((address) => addressRecord(name, this.#ttl, address))
       this.#put(host, nodeOf(records))
       for (const address of addresses) this.#putReverse(address, name)
@@ -123,7 +124,9 @@ class Builder {
     this.#put(relative, this.#nodeWithSrv(this.#name(relative), [], targets, glue))
   }
 
-  #nodeWithSrv(owner: string, records: readonly ResourceRecord[], targets: readonly Target[], glue: readonly ResourceRecord[]): Node {
+  #nodeWithSrv(owner: string, records: readonly ResourceRecord[], all: readonly Target[], glue: readonly ResourceRecord[]): Node {
+    // Ports that differ in name or protocol alone are one record at the service's own name: a set has no record twice (RFC 2181 section 5).
+    const targets = [...new Map(all.map((target) => [`${target.port} ${target.target}`, target])).values()]
     const weight = Math.max(1, Math.floor(weightTotal / Math.max(1, targets.length)))
     const srv = targets.map(({ port, target }) => srvRecord(owner, this.#ttl, { priority: 0, weight, port, target }))
     return srv.length === 0 ? nodeOf(records) : nodeOf([...records, ...srv], glue)
