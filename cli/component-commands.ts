@@ -80,6 +80,7 @@ function addAgent(agent: Command): void {
     .option('--token-file <file>', 'a file that holds the token; waited for')
     .addOption(new Option('--data-dir <folder>', 'keys and state').default('/var/lib/fairway/agent'))
     .addOption(new Option('--overlay <overlay>', 'how pods of different hosts reach each other: vxlan, host-gw or direct').default('vxlan').argParser(overlay))
+    .addOption(new Option('--metrics-bind-address <address:port>', "where /metrics of CNI plugin and overlay is served; 'none': nowhere").default('127.0.0.1:10249').argParser((text) => (text === 'none' || addressAndPort(text), text)))
     .action(async (options) => (await import('./commands/agent.ts')).runAgent(options as never))
 }
 

@@ -1,14 +1,18 @@
 /** What `fairway cni status` shows: addresses in use by pod, what is free, and the peers. */
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { systemClock } from '../api/clock.ts'
 import { parsePrefix } from '../netlink/addresses.ts'
 import type { Netns } from '../netlink/netns.ts'
 import { RouteSocket } from '../netlink/route/index.ts'
 import type { Holding } from './ipam/entry.ts'
+import type { RangeUse } from './metrics.ts'
 import { Journal, journalNames } from './ipam/journal.ts'
 import { addressNumber, parseRangeSets } from './ipam/ranges.ts'
 import type { AddressRange } from './ipam/ranges.ts'
-import { overlayRouteProtocol, peersFile } from './overlay/want.ts'
+import { ask } from './overlay/reach.ts'
+import type { Reach } from './overlay/reach.ts'
+import { familyOf, gatewayOf, overlayRouteProtocol, peersFile } from './overlay/want.ts'
 import type { Host } from './overlay/want.ts'
 import { defaultConfDir, defaultDataDir, networkConfigFile } from './paths.ts'
 import { isObject } from './protocol/config.ts'
@@ -27,6 +31,9 @@ export interface NetworkStatus {
   readonly addresses: readonly Holding[]
 }
 
+/** What of a peer's way is not there: the kernel's words for it. */
+export type Missing = 'route' | 'link' | 'neighbour' | 'forwarding entry'
+
 export interface PeerStatus {
   /** Its name, where the overlay has written it down. */
   readonly node?: string | undefined
@@ -35,8 +42,9 @@ export interface PeerStatus {
   readonly address?: string | undefined
   readonly link: string
   readonly mtu: number
-  /** Whether packets can go there now. */
-  readonly up: boolean
+  readonly missing: readonly Missing[]
+  /** What came back when it was asked just now, by the way that pods take; not asked where something is missing. */
+  readonly reach?: Reach | undefined
 }
 
 export interface CniStatus {
@@ -44,17 +52,23 @@ export interface CniStatus {
   readonly peers: readonly PeerStatus[]
 }
 
-/** Reads the journals of this host and the routes of its namespace. Needs root, for both. */
-export function cniStatus({ dataDir = defaultDataDir, confDir = defaultConfDir, netns }: CniStatusOptions = {}): CniStatus {
+/** Reads the journals of this host and the routes of its namespace, and asks the peers. Needs root, for all of it. */
+export async function cniStatus(options: CniStatusOptions = {}): Promise<CniStatus> {
+  return { networks: readNetworks(options), peers: await readPeers(options) }
+}
+
+/** How many addresses of each configured range are in use. */
+export function rangeUse(options: Omit<CniStatusOptions, 'netns'> = {}): RangeUse[] {
+  return readNetworks(options).flatMap(({ name, ranges }) => ranges.map((range) => ({ network: name, ...range })))
+}
+
+function readNetworks({ dataDir = defaultDataDir, confDir = defaultConfDir }: CniStatusOptions): NetworkStatus[] {
   const configured = readConfigured(join(confDir, networkConfigFile))
   const names = [...new Set([...(configured === undefined ? [] : [configured.name]), ...journalNames(dataDir)])]
-  return {
-    networks: names.map((name) => {
-      const addresses = new Journal(dataDir, name).read().holdings()
-      return { name, ranges: name === configured?.name ? configured.ranges.map((range) => countRange(range, addresses)) : [], addresses }
-    }),
-    peers: readPeers(dataDir, netns),
-  }
+  return names.map((name) => {
+    const addresses = new Journal(dataDir, name).read().holdings()
+    return { name, ranges: name === configured?.name ? configured.ranges.map((range) => countRange(range, addresses)) : [], addresses }
+  })
 }
 
 function readConfigured(file: string): { readonly name: string; readonly ranges: readonly AddressRange[] } | undefined {
@@ -71,22 +85,40 @@ function countRange({ subnet, family, first, last, gateway }: AddressRange, addr
   return { subnet, used: inside.length, free: size - BigInt(inside.length) }
 }
 
-/** From the kernel: what packets would do. Names and addresses from what the overlay wrote. */
-function readPeers(dataDir: string, netns: Netns | undefined): PeerStatus[] {
+interface Way extends Omit<PeerStatus, 'reach'> {
+  /** An address of the peer on that way. */
+  readonly target?: string | undefined
+}
+
+async function readPeers({ dataDir = defaultDataDir, netns }: CniStatusOptions): Promise<PeerStatus[]> {
+  const ways = readWays(dataDir, netns)
+  return Promise.all(ways.map(async ({ target, ...way }) => ({
+    ...way, reach: target === undefined || way.missing.length > 0 ? undefined : await ask(target, { clock: systemClock, netns }),
+  })))
+}
+
+/** From the kernel: what packets would do. Names, addresses, and ranges without a route from what the overlay wrote. */
+function readWays(dataDir: string, netns: Netns | undefined): Way[] {
   const file = join(dataDir, peersFile)
   const hosts = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Host[]) : []
   using route = RouteSocket.open({ netns })
   const links = new Map(route.links.list().map((link) => [link.index, link]))
   const neighbours = route.neighbours.list()
   const entries = route.fdb.list()
-  return route.routes.list({ protocol: overlayRouteProtocol, type: 'unicast' }).map(({ destination, gateway, link: index }) => {
+  const ways = route.routes.list({ protocol: overlayRouteProtocol, type: 'unicast' }).map(({ destination, gateway, link: index }): Way => {
     const link = links.get(index ?? 0)
     const host = hosts.find(({ podCIDRs }) => podCIDRs.includes(destination))
-    const mac = neighbours.find((neighbour) => neighbour.link === index && neighbour.address === gateway)?.mac
-    const tunnel = link?.kind === 'vxlan'
-    const remote = tunnel ? entries.find((entry) => entry.link === index && entry.mac === mac)?.destination : gateway
-    return { node: host?.name, podCIDR: destination, address: remote, link: link?.name ?? '', mtu: link?.mtu ?? 0, up: (link?.up ?? false) && remote !== undefined }
+    const common = { node: host?.name, podCIDR: destination, link: link?.name ?? '', mtu: link?.mtu ?? 0 }
+    const down: Missing[] = link?.up === true ? [] : ['link']
+    if (link?.kind !== 'vxlan') return { ...common, address: gateway, missing: down, target: gateway }
+    const mac = neighbours.find((neighbour) => neighbour.link === index && neighbour.address === gateway && neighbour.state === 'permanent')?.mac
+    const remote = entries.find((entry) => entry.link === index && entry.mac === mac && mac !== undefined)?.destination
+    const missing = [...down, ...(mac === undefined ? (['neighbour'] as const) : remote === undefined ? (['forwarding entry'] as const) : [])]
+    return { ...common, address: remote ?? Object.values(host?.addresses ?? {})[0], missing, target: gatewayOf(destination) }
   })
+  const routeless = hosts.flatMap(({ name, addresses, podCIDRs }) => podCIDRs.filter((cidr) => !ways.some(({ podCIDR }) => podCIDR === cidr))
+    .map((podCIDR): Way => ({ node: name, podCIDR, address: addresses[familyOf(podCIDR)] ?? Object.values(addresses)[0], link: '', mtu: 0, missing: ['route'] })))
+  return [...ways, ...routeless]
 }
 
 /** The status as a person reads it. */
@@ -100,7 +132,9 @@ export function formatCniStatus({ networks, peers }: CniStatus): string {
   }
   if (networks.length === 0) lines.push('no network: no address was ever given out here')
   const rows = peers.toSorted((a, b) => compareAddresses(parsePrefix(a.podCIDR).address, parsePrefix(b.podCIDR).address))
-    .map(({ node, podCIDR, address, link, mtu, up }) => [node ?? '-', podCIDR, address ?? '-', link, String(mtu), up ? 'up' : 'down'])
+    .map(({ node, podCIDR, address, link, mtu, missing, reach }) => [
+      node ?? '-', podCIDR, address ?? '-', link === '' ? '-' : link, mtu === 0 ? '-' : String(mtu), missing.length > 0 ? `no ${missing.join(', no ')}` : (reach ?? 'unknown'),
+    ])
   if (rows.length > 0) lines.push('peers', ...table([['NODE', 'PODS', 'HOST', 'LINK', 'MTU', 'STATE'], ...rows]))
   return `${lines.join('\n')}\n`
 }

@@ -4,12 +4,13 @@ import type { Clock, Random } from '../../api/clock.ts'
 import type { Component } from '../../api/component.ts'
 import { httpsTransport } from '../../api/https-transport.ts'
 import type { Logger } from '../../api/log.ts'
-import { defaultBinDir, defaultConfDir, defaultDataDir, defaultSocketPath, installCni, startCniService, startOverlay } from '../../cni/index.ts'
+import { CniMetrics, defaultBinDir, defaultConfDir, defaultDataDir, defaultSocketPath, installCni, rangeUse, startCniService, startOverlay } from '../../cni/index.ts'
 import type { Backend } from '../../cni/index.ts'
 import { startKubelet } from '../../kubelet/index.ts'
 import { createDockerRuntime } from '../../kubelet/index.ts'
 import { startProxy } from '../../proxy/index.ts'
 import { together } from '../component.ts'
+import { startMetrics } from './metrics.ts'
 import { nodeIdentity } from './identity.ts'
 import type { JoinOptions } from './identity.ts'
 
@@ -23,6 +24,8 @@ export interface AgentOptions extends JoinOptions {
   readonly nodeLabels: Readonly<Record<string, string>>
   readonly leaseDurationSeconds: number
   readonly podsMax: number
+  /** Where `/metrics` of CNI plugin and overlay is served; left out, nowhere. */
+  readonly metrics?: { readonly address: string; readonly port: number } | undefined
   readonly clock: Clock
   readonly random: Random
   readonly log: Logger
@@ -32,15 +35,17 @@ const kubeletPort = 10_250
 
 /** Joins if need be, then starts every part. Ends with the first that ends. */
 export async function startAgent(options: AgentOptions): Promise<Component> {
-  const { nodeName, dataDir, clusterDns, clock, random, log } = options
+  const { nodeName, dataDir, clusterDns, metrics: metricsAt, clock, random, log } = options
   const identity = await nodeIdentity(options)
   const transport = httpsTransport(identity.config)
   const client = new Client(transport)
   const part = (name: string): { client: Client; nodeName: string; clock: Clock; random: Random; log: Logger } => ({ client, nodeName, clock, random, log: log.with({ part: name }) })
+  const metrics = new CniMetrics()
   installCni({ binDir: defaultBinDir, socketPath: defaultSocketPath })
   return together([
-    () => startCniService({ socketPath: defaultSocketPath, log: log.with({ part: 'cni' }) }),
-    () => startOverlay({ ...part('overlay'), backend: options.overlay, confDir: defaultConfDir, dataDir: defaultDataDir, clusterDns }),
+    () => startCniService({ socketPath: defaultSocketPath, log: log.with({ part: 'cni' }), metrics }),
+    () => startOverlay({ ...part('overlay'), backend: options.overlay, confDir: defaultConfDir, dataDir: defaultDataDir, clusterDns, metrics }),
+    ...(metricsAt === undefined ? [] : [() => startMetrics({ ...metricsAt, text: () => metrics.text(rangeUse()) })]),
     () => startProxy(part('proxy')),
     () => startKubelet({
       ...part('kubelet'),

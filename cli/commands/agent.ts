@@ -4,6 +4,7 @@ import { createLogger } from '../../api/log.ts'
 import type { Backend } from '../../cni/index.ts'
 import { startAgent } from '../agent/index.ts'
 import { runUntilSignal } from '../component.ts'
+import { addressAndPort } from '../option-values.ts'
 import { addressTowards, parseLabels, runtimeSocket } from '../agent/node-flags.ts'
 import type { NodeFlags } from '../agent/node-flags.ts'
 
@@ -12,6 +13,7 @@ export interface AgentFlags extends NodeFlags {
   readonly token?: string
   readonly tokenFile?: string
   readonly overlay: Backend
+  readonly metricsBindAddress: string
 }
 
 const pollMs = 50
@@ -33,6 +35,7 @@ export async function runAgent(flags: AgentFlags): Promise<void> {
     nodeLabels: parseLabels(flags.nodeLabels),
     leaseDurationSeconds: flags.nodeLeaseDurationSeconds,
     podsMax: flags.maxPods,
+    metrics: flags.metricsBindAddress === 'none' ? undefined : addressAndPort(flags.metricsBindAddress),
     clock: systemClock,
     random: Math.random,
     log: createLogger({ level: flags.logLevel }),

@@ -26,6 +26,6 @@ export function runServe({ socket, logLevel }: { readonly socket?: string; reado
 }
 
 /** `fairway cni status` */
-export function runStatus({ dataDir }: { readonly dataDir?: string }): void {
-  print(formatCniStatus(cniStatus({ dataDir })).trimEnd())
+export async function runStatus({ dataDir }: { readonly dataDir?: string }): Promise<void> {
+  print(formatCniStatus(await cniStatus({ dataDir })).trimEnd())
 }

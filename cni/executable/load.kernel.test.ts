@@ -25,7 +25,7 @@ t.test('two hundred pods, sixteen at a time', async (t) => {
   t.ok(added.every(({ status }) => status === 0))
   t.equal(new Set(added.map(addressOf)).size, 200)
   t.equal(leftovers(host).routes.length, 200)
-  t.match(formatCniStatus(cniStatus({ dataDir: host.dataDir, confDir: host.folder, netns: host.netns })), 'network test: 200 addresses in use')
+  t.match(formatCniStatus(await cniStatus({ dataDir: host.dataDir, confDir: host.folder, netns: host.netns })), 'network test: 200 addresses in use')
   t.ok((await all((name) => host.del(name))).every(({ status }) => status === 0))
   t.strictSame(leftovers(host), nothing)
 })

@@ -5,6 +5,7 @@ import type { Server, Socket } from 'node:net'
 import { dirname } from 'node:path'
 import type { Component } from '../../api/component.ts'
 import type { Logger } from '../../api/log.ts'
+import type { CniMetrics } from '../metrics.ts'
 import { defaultSocketPath } from '../paths.ts'
 import { Plugins } from '../plugins.ts'
 import type { Answer } from '../protocol/run.ts'
@@ -13,6 +14,8 @@ import { decodeRequest, encodeAnswer } from './frame.ts'
 export interface CniServiceOptions {
   readonly socketPath?: string | undefined
   readonly log: Logger
+  /** Told of every call. */
+  readonly metrics?: CniMetrics | undefined
 }
 
 /** A request is a configuration with previous results: some kilobytes. */
@@ -20,11 +23,11 @@ const requestBytesMax = 4 << 20
 const requestTimeoutMs = 30_000
 
 /** Listens on the socket (0600: root's alone); resolves once it does. A stale socket is replaced, a live one is refused. */
-export async function startCniService({ socketPath = defaultSocketPath, log }: CniServiceOptions): Promise<Component> {
+export async function startCniService({ socketPath = defaultSocketPath, log, metrics }: CniServiceOptions): Promise<Component> {
   mkdirSync(dirname(socketPath), { recursive: true })
   if (await isAlive(socketPath)) throw new Error(`Cannot serve CNI on ${socketPath}: another process does`)
   rmSync(socketPath, { force: true })
-  const service = new CniService(log)
+  const service = new CniService(log, metrics)
   await service.listen(socketPath)
   return service
 }
@@ -47,14 +50,16 @@ function isAlive(socketPath: string): Promise<boolean> {
 class CniService implements Component {
   readonly done: Promise<void>
   readonly #log: Logger
+  readonly #metrics: CniMetrics | undefined
   readonly #plugins = new Plugins()
   readonly #server: Server
   /** Callers that have not said all yet. */
   readonly #reading = new Set<Socket>()
   readonly #settle: PromiseWithResolvers<void> = Promise.withResolvers<void>()
 
-  constructor(log: Logger) {
+  constructor(log: Logger, metrics: CniMetrics | undefined) {
     this.#log = log
+    this.#metrics = metrics
     this.done = this.#settle.promise
     this.#server = createServer({ allowHalfOpen: true }, (socket) => this.#serve(socket))
   }
@@ -119,9 +124,16 @@ class CniService implements Component {
     const { CNI_COMMAND: command, CNI_CONTAINERID: container, CNI_ARGS: args } = call.environment
     const began = performance.now()
     const answer = await this.#plugins.run(name, call)
-    const fields = { plugin: name, command, container, args, ms: (performance.now() - began).toFixed(1) }
+    const ms = performance.now() - began
+    this.#metrics?.countCall({ plugin: name, command: command ?? '', code: answer.status === 0 ? 0 : errorCode(answer), seconds: ms / 1000 })
+    const fields = { plugin: name, command, container, args, ms: ms.toFixed(1) }
     if (answer.status === 0) this.#log.debug('done', fields)
     else this.#log.warn('refused', { ...fields, answer: answer.output.trim() })
     return answer
   }
+}
+
+/** The code of the error object that a plugin answered. */
+function errorCode({ output }: Answer): number {
+  return (JSON.parse(output) as { readonly code: number }).code
 }

@@ -1,4 +1,5 @@
 /** Carries out a plan. What fails is told, and does not keep the rest from being done: a peer that cannot be reached is no reason to lose the others. */
+import { setChecksumOffload } from '../../netlink/ethtool.ts'
 import { isNotFound } from '../../netlink/errors.ts'
 import type { Netns } from '../../netlink/netns.ts'
 import type { RouteSocket } from '../../netlink/route/index.ts'
@@ -43,6 +44,8 @@ function applyOperation(operation: Operation, route: RouteSocket, netns: Netns |
     }
     case 'setVxlan':
       return route.links.set(vxlanLinkName, operation.change)
+    case 'computeChecksums':
+      return setChecksumOffload(vxlanLinkName, false, { netns })
     case 'addAddress': {
       const { address, prefixLength, scope } = operation
       return route.addresses.replace({ link: operation.link ?? vxlanIndex(route), address, prefixLength, scope, noDad: true, noPrefixRoute: address.includes(':') })

@@ -1,13 +1,16 @@
 /** What is there: the overlay's links, routes, neighbours and forwarding entries, read back from the kernel. */
+import { isChecksumOffloaded } from '../../netlink/ethtool.ts'
 import type { Netns } from '../../netlink/netns.ts'
 import type { Address, ForwardingEntry, Link, Neighbour, Route, RouteSocket } from '../../netlink/route/index.ts'
 import { readSysctl } from '../../netlink/sysctl.ts'
-import { NetlinkError, isNotFound } from '../../netlink/errors.ts'
+import { NetlinkError, isNotFound, isUnsupported } from '../../netlink/errors.ts'
 import { overlayRouteProtocol, vxlanLinkName } from './want.ts'
 import type { Family, Host, Underlay } from './want.ts'
 
 export interface OverlayHave {
   readonly vxlan: Link | undefined
+  /** Whether the VXLAN link leaves checksums to those below; undefined where there is none, or it cannot tell. */
+  readonly checksumOffload: boolean | undefined
   readonly addresses: readonly Address[]
   readonly neighbours: readonly Neighbour[]
   readonly forwarding: readonly ForwardingEntry[]
@@ -25,6 +28,7 @@ export function readOverlay(route: RouteSocket, netns: Netns | undefined): Overl
   const lo = route.links.get('lo')
   return {
     vxlan,
+    checksumOffload: vxlan === undefined ? undefined : readOffload(netns),
     addresses: on === undefined ? [] : route.addresses.list(on),
     neighbours: on === undefined ? [] : route.neighbours.list(on),
     forwarding: on === undefined ? [] : route.fdb.list(on),
@@ -35,6 +39,15 @@ export function readOverlay(route: RouteSocket, netns: Netns | undefined): Overl
 }
 
 export const RT_TABLE_MAIN = 254
+
+function readOffload(netns: Netns | undefined): boolean | undefined {
+  try {
+    return isChecksumOffloaded(vxlanLinkName, { netns })
+  } catch (error) {
+    if (isUnsupported(error) || isNotFound(error)) return undefined
+    throw error
+  }
+}
 
 function isOn(path: string, netns: Netns | undefined): boolean {
   try {

@@ -15,6 +15,7 @@ import { openNftables } from '../../netlink/nftables/index.ts'
 import type { Nftables } from '../../netlink/nftables/index.ts'
 import { RouteSocket } from '../../netlink/route/index.ts'
 import type { RouteEvent } from '../../netlink/route/index.ts'
+import type { CniMetrics } from '../metrics.ts'
 import { writeNetworkConfig } from '../network-config.ts'
 import { defaultDataDir } from '../paths.ts'
 import { podRouteProtocol } from '../plugin/want.ts'
@@ -24,6 +25,8 @@ import { RT_TABLE_MAIN, findOnLink, findUnderlays, readOverlay } from './have.ts
 import { hostTableId, hostTableName, planHostTable, wantHostTables } from './host-table.ts'
 import type { HostTableOptions } from './host-table.ts'
 import { planOverlay } from './plan.ts'
+import type { Operation } from './plan.ts'
+import { Reachability, reachTargets } from './reach.ts'
 import { peersFile, readHost, wantOverlay } from './want.ts'
 import type { Backend, Host, OverlayWant } from './want.ts'
 
@@ -40,6 +43,8 @@ export interface OverlayOptions {
   readonly dataDir?: string | undefined
   /** Cluster DNS addresses that a DNS server of this host answers on: put on `lo` and not tracked. */
   readonly clusterDns?: readonly string[] | undefined
+  /** Told what is done. */
+  readonly metrics?: CniMetrics | undefined
   /** The host's network namespace, when it is not the caller's. */
   readonly netns?: Netns | undefined
 }
@@ -76,7 +81,11 @@ class NodeOverlay implements Overlay {
   readonly #stop: PromiseWithResolvers<void> = Promise.withResolvers<void>()
   readonly #firstSync: PromiseWithResolvers<void> = Promise.withResolvers<void>()
   #listening: readonly { close(): void }[] = []
+  readonly #reachability: Reachability
   #vxlanLink: number | undefined
+  #computeChecksums = false
+  /** What was wanted when all was in place last: what has to be done for the same again was undone by others. */
+  #inPlace = ''
   #problems = ''
   #peers = ''
 
@@ -89,6 +98,13 @@ class NodeOverlay implements Overlay {
     this.#nftables = openNftables({ netns })
     this.#informers = new InformerSet(client, { clock, random, log })
     this.#nodes = this.#informers.informer(nodes)
+    this.#reachability = new Reachability({
+      clock, log, netns,
+      onChecksumTrouble: () => {
+        this.#computeChecksums = true
+        this.#queue.add(syncKey)
+      },
+    })
     this.#queue = new WorkQueue({
       clock, random, reconcile: () => this.#sync(), onError: (error) => log.error('overlay is not as it should be', { error }),
       backoff: { initialMs: 100, maxMs: 5000 },
@@ -114,6 +130,7 @@ class NodeOverlay implements Overlay {
   /** Leaves everything in the kernel: pods keep talking while the agent is away. */
   async stop(): Promise<void> {
     await this.#queue.stop()
+    await this.#reachability.stop()
     this.#informers.stop()
     for (const listening of this.#listening) listening.close()
     this.#listening = []
@@ -125,20 +142,20 @@ class NodeOverlay implements Overlay {
   async #sync(): Promise<void> {
     // Before the first list is whole, every peer not seen yet would look like one that is gone.
     if (!this.#nodes.hasSynced()) return
-    const { nodeName, backend, clusterDns = [], netns, log } = this.#options
+    const { nodeName, backend, clusterDns = [], netns } = this.#options
     const hosts = this.#nodes.list().map(readHost)
     const own = hosts.find(({ name }) => name === nodeName)
     if (own === undefined || own.podCIDRs.length === 0 || Object.keys(own.addresses).length === 0) return
     const peers = hosts.filter(({ name, podCIDRs }) => name !== nodeName && podCIDRs.length > 0).sort((a, b) => a.name.localeCompare(b.name))
     const underlays = findUnderlays(this.#route, own)
     const onLink = backend === 'vxlan' ? undefined : findOnLink(this.#route, underlays, peers)
-    const want = wantOverlay({ backend, own, peers, underlays, onLink, clusterDns })
+    const want = wantOverlay({ backend, own, peers, underlays, onLink, computeChecksums: this.#computeChecksums, clusterDns })
     const have = readOverlay(this.#route, netns)
     this.#vxlanLink = have.vxlan?.index
     const plan = planOverlay(want, have)
-    if (plan.length > 0) log.debug('overlay', { plan })
     const failures = [...applyOverlay(plan, this.#route, netns), ...this.#syncHostTables({ own, peers, clusterDns })]
-    this.#report(want, peers)
+    this.#account(want, { plan, failures, peers })
+    this.#reachability.follow(reachTargets(want, peers))
     // pods of this host may run although one peer cannot be reached
     if (failures.every(({ ofPeer }) => ofPeer)) {
       this.#writeFiles(want, own, peers)
@@ -161,11 +178,22 @@ class NodeOverlay implements Overlay {
     return failures
   }
 
-  #report({ problems }: OverlayWant, peers: readonly Host[]): void {
-    const text = problems.join('; ')
-    if (text !== this.#problems && text !== '') this.#options.log.warn('some peers cannot be reached', { problems: text })
-    this.#problems = text
-    this.#options.log.debug('overlay in place', { peers: peers.length })
+  #account(want: OverlayWant, { plan, failures, peers }: { readonly plan: readonly Operation[]; readonly failures: readonly Failure[]; readonly peers: readonly Host[] }): void {
+    const { log, metrics, backend } = this.#options
+    const wanted = JSON.stringify(want)
+    const operations = plan.map(({ kind }) => kind)
+    if (plan.length > 0 && wanted === this.#inPlace) {
+      log.info('put right what others had changed', { operations })
+      for (const operation of operations) metrics?.countRepair(operation)
+    } else if (plan.length > 0) log.debug('overlay changed', { operations })
+    this.#inPlace = failures.length === 0 ? wanted : ''
+    metrics?.countSync(failures.length)
+    if (metrics !== undefined) {
+      metrics.overlay = { backend, mtu: want.podMtu, peers: peers.length, reach: this.#reachability.states, computesChecksums: this.#computeChecksums, inPlace: failures.length === 0 }
+    }
+    const problems = want.problems.join('; ')
+    if (problems !== this.#problems && problems !== '') log.warn('some peers cannot be reached', { problems })
+    this.#problems = problems
   }
 
   #writeFiles({ podMtu }: OverlayWant, { podCIDRs }: Host, peers: readonly Host[]): void {

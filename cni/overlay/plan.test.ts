@@ -38,7 +38,7 @@ function have({ route }: Place): OverlayHave {
   const vxlan = route.links.get(vxlanLinkName)
   const on = { link: vxlan?.index ?? 4711 }
   return {
-    vxlan, addresses: route.addresses.list(on), neighbours: route.neighbours.list(on), forwarding: route.fdb.list(on),
+    vxlan, checksumOffload: vxlan === undefined ? undefined : true, addresses: route.addresses.list(on), neighbours: route.neighbours.list(on), forwarding: route.fdb.list(on),
     routes: route.routes.list({ protocol: overlayRouteProtocol, table: 254 }),
     loopback: { link: 1, up: true, addresses: route.addresses.list({ link: 1 }) }, forwardingOn: { ipv4: true, ipv6: true },
   }

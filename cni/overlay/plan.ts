@@ -12,6 +12,7 @@ export type Operation =
   | { readonly kind: 'deleteVxlan' }
   | { readonly kind: 'addVxlan'; readonly vxlan: Vxlan }
   | { readonly kind: 'setVxlan'; readonly change: { readonly mac?: string; readonly mtu?: number; readonly up?: true } }
+  | { readonly kind: 'computeChecksums' }
   | { readonly kind: 'setLoopbackUp'; readonly link: number }
   | { readonly kind: 'addAddress' | 'deleteAddress'; readonly link?: number | undefined; readonly address: string; readonly prefixLength: number; readonly scope?: number | undefined }
   | { readonly kind: 'setNeighbour'; readonly address: string; readonly mac: string }
@@ -53,13 +54,14 @@ function planLoopback({ loopback }: OverlayWant, { loopback: have }: OverlayHave
   ]
 }
 
-function planVxlan(want: Vxlan, { vxlan, addresses, neighbours, forwarding }: OverlayHave): Operation[] {
+function planVxlan(want: Vxlan, { vxlan, checksumOffload, addresses, neighbours, forwarding }: OverlayHave): Operation[] {
   const plan: Operation[] = []
   if (vxlan === undefined) plan.push({ kind: 'addVxlan', vxlan: want })
   else {
     const change = { ...(vxlan.mac === want.mac ? {} : { mac: want.mac }), ...(vxlan.mtu === want.mtu ? {} : { mtu: want.mtu }), ...(vxlan.up ? {} : { up: true } as const) }
     if (Object.keys(change).length > 0) plan.push({ kind: 'setVxlan', change })
   }
+  if (want.computeChecksums && (vxlan === undefined || checksumOffload === true)) plan.push({ kind: 'computeChecksums' })
   const own = addresses.filter(({ address }) => !address.startsWith('fe80:'))
   for (const { address, prefixLength } of own) if (!want.addresses.includes(address)) plan.push({ kind: 'deleteAddress', address, prefixLength })
   for (const address of want.addresses) if (!own.some((one) => one.address === address)) plan.push({ kind: 'addAddress', address, prefixLength: familyOf(address) === 'ipv4' ? 32 : 128 })

@@ -47,6 +47,8 @@ export interface OverlayWant {
     readonly mtu: number
     readonly local: string
     readonly underlay: number
+    /** Checksums of what is sent are computed before it is encapsulated; else that is left as it is. */
+    readonly computeChecksums: boolean
     readonly addresses: readonly string[]
     readonly neighbours: readonly { readonly address: string; readonly mac: string }[]
     readonly forwarding: readonly { readonly mac: string; readonly destination: string }[]
@@ -95,7 +97,7 @@ function vtepMac(nodeName: string): string {
 }
 
 /** The address of a host in its own pod range: nobody else's there, and so what other hosts send to and see. */
-function gatewayOf(podCIDR: string): string {
+export function gatewayOf(podCIDR: string): string {
   return parsePrefix(podCIDR).address
 }
 
@@ -114,6 +116,8 @@ export interface WantOptions {
   readonly underlays: Readonly<Partial<Record<Family, Underlay>>>
   /** Those of the peers' addresses that are reached without a router; `vxlan` does not ask. */
   readonly onLink?: ReadonlySet<string> | undefined
+  /** The network below does not get checksums right. */
+  readonly computeChecksums?: boolean | undefined
   readonly clusterDns: readonly string[]
 }
 
@@ -133,7 +137,7 @@ export function wantOverlay(options: WantOptions): OverlayWant {
 
 type BackendWant = Pick<OverlayWant, 'vxlan' | 'routes' | 'podMtu' | 'problems'>
 
-function wantVxlan({ own, peers, underlays }: WantOptions): BackendWant {
+function wantVxlan({ own, peers, underlays, computeChecksums = false }: WantOptions): BackendWant {
   const family = tunnelFamily(own)
   const underlay = underlays[family]
   const local = own.addresses[family]
@@ -146,7 +150,7 @@ function wantVxlan({ own, peers, underlays }: WantOptions): BackendWant {
   const gateways = reachable.flatMap(({ mac, podCIDRs }) => podCIDRs.map((destination) => ({ destination, mac, gateway: familyOf(destination) === 'ipv4' ? gatewayOf(destination) : linkLocal(mac) })))
   return {
     vxlan: {
-      mac: vtepMac(own.name), mtu, local, underlay: underlay.link,
+      mac: vtepMac(own.name), mtu, local, underlay: underlay.link, computeChecksums,
       addresses: own.podCIDRs.map(gatewayOf),
       neighbours: [...new Map(gateways.map(({ gateway, mac }) => [gateway, { address: gateway, mac }])).values()],
       forwarding: reachable.map(({ mac, address }) => ({ mac, destination: address })),
