@@ -258,6 +258,10 @@ export interface Watch {
   unref(): void
 }
 
+function goOn(): void {
+  // nothing is left to do: having been called is what counts
+}
+
 /**
  * Calls `onReadable` from the event loop whenever `fd` (non-blocking) can be read, until closed. The callback has to read
  * until nothing is left. Errors on the socket (ENOBUFS) also make it readable. This is libuv's own uv_poll on the
@@ -270,6 +274,8 @@ export function watchReadable(fd: number, onReadable: () => void): Watch {
   // error away, and the watch is set up again
   function onEvent(status: unknown): void {
     onReadable()
+    // koffi calls us outside of Node's own callbacks, after which promises go on: without this they would wait for the next of those
+    setImmediate(goOn)
     if (open && status !== 0) handle.start({ readable: true }, onEvent)
   }
   return {
