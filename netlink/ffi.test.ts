@@ -55,24 +55,6 @@ t.test('datagrams go and come in batches, and the event loop tells when', async 
   close(to.fd)
 })
 
-t.test('a promise that a watch resolves goes on at once, not with whatever the event loop does next', async (t) => {
-  const [from, to] = [openUdp(), openUdp()]
-  const order: string[] = []
-  const readable = Promise.withResolvers<void>()
-  const watch = watchReadable(to.fd, () => {
-    receive(to.fd, Buffer.alloc(4))
-    readable.resolve()
-  })
-  const next = new Promise<void>((resolve) => setTimeout(() => resolve(), 300)).then(() => order.push('next'))
-  const outgoing = makeBatch([Buffer.from('one')], [to.name])
-  sendMany(from.fd, outgoing.headers, 1)
-  await Promise.all([readable.promise.then(() => order.push('promise')), next])
-  t.strictSame(order, ['promise', 'next'])
-  watch.close()
-  close(from.fd)
-  close(to.fd)
-})
-
 t.test('a failed call throws what was tried and the errno\'s name', async (t) => {
   t.throws(() => close(-1), { name: 'SystemCallError', message: 'Cannot close descriptor -1: EBADF', code: 'EBADF', errno: 9 })
   t.throws(() => socket(9999, 0, 0), SystemCallError)
