@@ -8,7 +8,7 @@ import { containerOf, labelFilter, podUidLabel, sandboxOf } from './docker-names
 import { containerOptions, leastOomScore, sandboxOptions, type DockerDefaults } from './docker-options.ts'
 import { Docker } from './dockerode.ts'
 import { connectionOver, demultiplex, jsonLines, sessionOver, undivided } from './docker-streams.ts'
-import { ExecTimeoutError } from './runtime.ts'
+import { ExecTimeoutError, RuntimeNotFoundError } from './runtime.ts'
 import type {
   ContainerConfig, ContainerRuntime, ContainerUsage, ExecResult, ImageStatus, LogOptions, OutputChunk, RegistryCredentials, RuntimeContainer,
   RuntimeContainerStatus, RuntimeEvent, RuntimeVersion, Sandbox, SandboxConfig, StreamOptions, StreamSession,
@@ -245,8 +245,14 @@ class DockerRuntime implements ContainerRuntime {
   async attach(id: string, options: StreamOptions): Promise<StreamSession> {
     const container = this.#docker.getContainer(id)
     const { stdin, stdout, stderr, tty } = options
-    const connection = await engineCall('attach to', id, () => container.attach({ stream: true, hijack: true, stdin, stdout, stderr }))
-    return sessionOver(connection as Duplex, {
+    const connection = (await engineCall('attach to', id, () => container.attach({ stream: true, hijack: true, stdin, stdout, stderr }))) as Duplex
+    // The engine takes an attach to a process that has just ended, and then never says a word.
+    const { State: state } = await engineCall('attach to', id, () => container.inspect())
+    if (!state.Running) {
+      connection.destroy()
+      throw new RuntimeNotFoundError(`Cannot attach to ${id}: its process has ended with exit code ${state.ExitCode}`)
+    }
+    return sessionOver(connection, {
       tty,
       resize: async (columns, rows) => {
         await engineCall('resize terminal of', id, () => container.resize({ w: columns, h: rows }))
