@@ -1,4 +1,5 @@
 /** Sandboxes with their network: made and attached together, detached and stopped together. */
+import { isQuantity, parseQuantity } from '../../api/quantity.ts'
 import type { Pod } from '../../api/types.ts'
 import type { JsonObject } from '../network/conflist.ts'
 import type { KubeletParts } from '../options.ts'
@@ -21,8 +22,30 @@ function configOf(pod: Pod, attempt: number, clusterDomain: string): SandboxConf
   }
 }
 
-/** What plugins that declare a capability are told of the pod. */
-function capabilityArgsOf({ spec }: Pod): JsonObject {
+/** What plugins that declare a capability are told of the pod. Throws where an annotation says no rate. */
+export function capabilityArgsOf(pod: Pod): JsonObject {
+  return { ...portMappingsOf(pod), ...bandwidthOf(pod) }
+}
+
+const bandwidthAnnotation = { ingress: 'kubernetes.io/ingress-bandwidth', egress: 'kubernetes.io/egress-bandwidth' } as const
+/** Plugins want a burst with each rate: a tenth of a second of it, and no less than a few large packets. In bits. */
+const burstSeconds = 0.1
+const burstBitsLeast = 1_000_000
+
+function bandwidthOf({ metadata: { name, namespace, annotations = {} } }: Pod): JsonObject {
+  const rateOf = (direction: 'ingress' | 'egress'): JsonObject => {
+    const text = annotations[bandwidthAnnotation[direction]]
+    if (text === undefined) return {}
+    // as Kubernetes bounds it: 1k to 1P bits a second
+    const rate = isQuantity(text) ? parseQuantity(text) : Number.NaN
+    if (!(rate >= 1e3 && rate <= 1e15)) throw new Error(`Cannot attach ${namespace}/${name} to a network: annotation ${bandwidthAnnotation[direction]} is ${JSON.stringify(text)}, not 1k to 1P bits a second`)
+    return { [`${direction}Rate`]: Math.round(rate), [`${direction}Burst`]: Math.min(Math.max(burstBitsLeast, Math.round(rate * burstSeconds)), 2 ** 31 - 1) }
+  }
+  const bandwidth = { ...rateOf('ingress'), ...rateOf('egress') }
+  return Object.keys(bandwidth).length === 0 ? {} : { bandwidth }
+}
+
+function portMappingsOf({ spec }: Pod): JsonObject {
   const ports = spec.containers.flatMap((container) => container.ports ?? []).filter(({ hostPort }) => hostPort !== undefined && hostPort > 0)
   if (ports.length === 0) return {}
   return {
