@@ -4,7 +4,7 @@ import { accessSync, constants } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
 import { isObject } from '../protocol/config.ts'
 import type { PluginConfig } from '../protocol/config.ts'
-import type { AttachmentId } from '../protocol/environment.ts'
+import type { AttachmentId, Invocation } from '../protocol/environment.ts'
 import { CniError, errorCodes } from '../protocol/error.ts'
 import { decodeResult } from '../protocol/result.ts'
 import type { JsonObject, Result } from '../protocol/result.ts'
@@ -22,8 +22,16 @@ export class DelegatedIpam implements Plugin {
     this.#type = type
   }
 
-  async add(config: PluginConfig): Promise<Result> {
-    return decodeResult(await this.#run('ADD', config), `result of IPAM plugin ${this.#type}`)
+  /** What cannot be read was given all the same, and is given back. */
+  async add(config: PluginConfig, invocation: Invocation): Promise<Result> {
+    const answer = await this.#run('ADD', config)
+    try {
+      if (!isObject(answer)) throw new CniError('undecodable', `Cannot read result of IPAM plugin ${this.#type}: it is not a JSON object`)
+      return decodeResult(answer, `result of IPAM plugin ${this.#type}`)
+    } catch (error) {
+      await this.del(config, invocation)
+      throw error
+    }
   }
 
   async del(config: PluginConfig, { containerId, ifname }: AttachmentId): Promise<void> {
