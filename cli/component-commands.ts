@@ -128,7 +128,7 @@ function addDns(dns: Command): void {
 function addCni(cni: Command): void {
   cni.command('install').description("write the executables 'fairway' and 'fairway-ipam'")
     .requiredOption('--bin-dir <folder>', 'where to').option('--conf-dir <folder>', 'write a configuration here as well')
-    .addOption(new Option('--pod-cidr <range>', 'range of the configuration').argParser(collect(cidr)))
+    .addOption(new Option('--pod-cidr <range>', 'range of the configuration (default: 10.244.0.0/24)').argParser(collect(cidr)))
     .option('--socket <file>', 'the resident part')
     .action(async (options) => (await import('./commands/cni.ts')).runInstall(options as never))
   cni.command('serve').description('the resident part alone, which the agent otherwise holds').option('--socket <file>', 'where it listens').addOption(logLevelOption())

@@ -11,11 +11,13 @@ export interface InstallFlags {
   readonly socket?: string
 }
 
+/** The first node's range of the default cluster range: what one host alone can use as it is. */
+const defaultPodCidr = ['10.244.0.0/24']
+
 /** `fairway cni install` */
-export function runInstall({ binDir, confDir, podCidr, socket }: InstallFlags): void {
-  if (confDir !== undefined && podCidr === undefined) throw new Error('Cannot write a configuration: --conf-dir needs --pod-cidr, the range that pods of this host get addresses from')
+export function runInstall({ binDir, confDir, podCidr = defaultPodCidr, socket }: InstallFlags): void {
   for (const file of installCni({ binDir, socketPath: socket ?? defaultSocketPath })) print(`Wrote ${file}`)
-  if (confDir === undefined || podCidr === undefined) return
+  if (confDir === undefined) return
   writeNetworkConfig({ confDir, podCIDRs: podCidr })
   print(`Wrote a configuration in ${confDir}`)
 }
