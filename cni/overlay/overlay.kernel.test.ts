@@ -1,101 +1,24 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { Client } from '../../api/client.ts'
-import { systemClock } from '../../api/clock.ts'
-import { silentLogger } from '../../api/log.ts'
-import { Netns } from '../../netlink/netns.ts'
+import { FakeClock, systemClock } from '../../api/clock.ts'
+import { isChecksumOffloaded, setChecksumOffload } from '../../netlink/ethtool.ts'
+import type { Netns } from '../../netlink/netns.ts'
 import { openNftables } from '../../netlink/nftables/index.ts'
-import { RouteSocket } from '../../netlink/route/index.ts'
 import { readSysctl, writeSysctl } from '../../netlink/sysctl.ts'
-import { TestHost, addressOf } from '../test-support/host.ts'
-import { NodeList } from '../test-support/node-list.ts'
+import { CniMetrics } from '../metrics.ts'
+import { cniStatus, formatCniStatus } from '../status.ts'
+import type { CniStatus } from '../status.ts'
+import { addressOf } from '../test-support/host.ts'
+import type { TestHost } from '../test-support/host.ts'
+import { Underlay, configOf, eventually, podCIDRs } from '../test-support/underlay.ts'
 import { hostTableId, hostTableName } from './host-table.ts'
-import { startOverlay } from './index.ts'
-import type { Overlay } from './index.ts'
 import { overlayRouteProtocol, vxlanLinkName } from './want.ts'
-import type { Backend } from './want.ts'
 
 if (process.getuid?.() !== 0) {
   t.plan(0, 'the overlay against the kernel: needs root')
   process.exit()
-}
-
-/** A bridge in a namespace of its own, and hosts that hang on it. */
-class Underlay {
-  readonly nodes = new NodeList()
-  readonly hosts: TestHost[] = []
-  readonly #folder = mkdtempSync(join(tmpdir(), 'fairway-underlay-'))
-  readonly #netns = Netns.create(join(this.#folder, 'switch'))
-  readonly #route = RouteSocket.open({ netns: this.#netns })
-  readonly #overlays = new Map<TestHost, Overlay>()
-
-  readonly #family: 'ipv4' | 'ipv6'
-
-  constructor(family: 'ipv4' | 'ipv6' = 'ipv4') {
-    this.#family = family
-    this.#route.links.add({ kind: 'bridge', name: 'br0', up: true })
-  }
-
-  /** Host `n` has 10.90.0.n or fd00:90::n, and the pods 10.244.n.0/24 and fd00:10:244:n::/64. */
-  addHost(n: number): TestHost {
-    const host = new TestHost()
-    this.hosts.push(host)
-    this.#route.links.add({ kind: 'veth', name: `port${n}`, up: true, master: this.#route.links.get('br0')?.index, peer: { name: 'eth0', netns: host.netns } })
-    host.route.links.set('eth0', { up: true })
-    const link = host.route.links.get('eth0')?.index ?? 0
-    const address = this.#family === 'ipv4' ? `10.90.0.${n}` : `fd00:90::${n}`
-    host.route.addresses.add({ link, address, prefixLength: this.#family === 'ipv4' ? 24 : 64, noDad: true })
-    if (this.#family === 'ipv4') host.route.routes.add({ destination: '0.0.0.0/0', gateway: '10.90.0.254', link })
-    this.nodes.set(`node-${n}`, address, podCIDRs(n))
-    return host
-  }
-
-  async start(host: TestHost, backend: Backend): Promise<Overlay> {
-    const n = this.hosts.indexOf(host) + 1
-    const overlay = await startOverlay({
-      client: new Client(this.nodes.transport), nodeName: `node-${n}`, backend, netns: host.netns, clock: systemClock, random: Math.random, log: silentLogger,
-      confDir: join(host.folder, 'conf'), dataDir: host.dataDir, clusterDns: ['10.96.0.10'],
-    })
-    this.#overlays.set(host, overlay)
-    await overlay.ready
-    return overlay
-  }
-
-  async stop(host: TestHost): Promise<void> {
-    await this.#overlays.get(host)?.stop()
-    this.#overlays.delete(host)
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const overlay of this.#overlays.values()) await overlay.stop()
-    for (const host of this.hosts) host[Symbol.dispose]()
-    this.#route.close()
-    this.#netns.close()
-    Netns.delete(join(this.#folder, 'switch'))
-    rmSync(this.#folder, { recursive: true })
-  }
-}
-
-function podCIDRs(n: number): string[] {
-  return [`10.244.${n}.0/24`, `fd00:10:244:${n}::/64`]
-}
-
-/** The plugin's configuration from the list that the overlay wrote. */
-function configOf(host: TestHost): Record<string, unknown> {
-  const list = JSON.parse(readFileSync(join(host.folder, 'conf', '10-fairway.conflist'), 'utf8')) as { cniVersion: string; name: string; plugins: Record<string, unknown>[] }
-  const { capabilities: _capabilities, ...plugin } = list.plugins[0] ?? {}
-  return { ...plugin, cniVersion: list.cniVersion, name: list.name }
-}
-
-async function eventually(condition: () => boolean): Promise<boolean> {
-  for (let waited = 0; waited < 100; waited++) {
-    if (condition()) return true
-    await systemClock.sleep(20)
-  }
-  return false
 }
 
 /** Listens in a namespace, lets a pod of `from` send a line there by TCP, and returns it with the address that it came from. */
@@ -238,4 +161,59 @@ t.test('a host waits for its pod range', async (t) => {
   underlay.nodes.set('node-1', '10.90.0.1', podCIDRs(1))
   await starting
   t.match(configOf(one), { mtu: 1450, ipam: { ranges: [[{ subnet: '10.244.1.0/24' }], [{ subnet: 'fd00:10:244:1::/64' }]] } })
+})
+
+t.test('status says of each peer what is missing, and whether it answers', async (t) => {
+  await using underlay = new Underlay()
+  const [one, two] = [underlay.addHost(1), underlay.addHost(2), underlay.addHost(3)]
+  const metrics = new CniMetrics()
+  await Promise.all([underlay.start(one, 'vxlan', { metrics }), underlay.start(two, 'vxlan')])
+  await two.run(undefined, 'nft', 'add table inet t; add chain inet t i { type filter hook input priority 0; }; add rule inet t i ip6 daddr fd00:10:244:2:: udp dport 33434 drop')
+  const status = (): Promise<CniStatus> => cniStatus({ dataDir: one.dataDir, confDir: join(one.folder, 'conf'), netns: one.netns })
+  const { peers } = await status()
+  t.match(peers.toSorted((a, b) => a.podCIDR.localeCompare(b.podCIDR)), [
+    { node: 'node-2', podCIDR: '10.244.2.0/24', address: '10.90.0.2', link: vxlanLinkName, mtu: 1450, missing: [], reach: 'reachable' },
+    { node: 'node-3', podCIDR: '10.244.3.0/24', address: '10.90.0.3', missing: [], reach: 'silent' },
+    { node: 'node-2', podCIDR: 'fd00:10:244:2::/64', missing: [], reach: 'datagrams lost' },
+    { node: 'node-3', podCIDR: 'fd00:10:244:3::/64', missing: [], reach: 'silent' },
+  ])
+  t.match(formatCniStatus(await status()), /node-2 +10\.244\.2\.0\/24 +10\.90\.0\.2 +fairway-vxlan +1450 +reachable\n/)
+  await one.run(undefined, 'ip', 'route', 'flush', 'proto', String(overlayRouteProtocol))
+  t.ok(await eventually(() => /repairs_total\{operation="setRoute"\} [1-9]/.test(metrics.text([]))), 'repairs are counted')
+  t.match(metrics.text([]), /fairway_overlay_peers 2\n/)
+
+  await underlay.stop(one)
+  await one.run(undefined, 'ip', 'route', 'del', '10.244.2.0/24')
+  const link = one.route.links.get(vxlanLinkName)?.index ?? 0
+  for (const { mac } of one.route.fdb.list({ link }).filter(({ destination }) => destination === '10.90.0.3')) one.route.fdb.delete({ link, mac })
+  one.route.neighbours.delete({ link, address: one.route.routes.list({ protocol: overlayRouteProtocol }).find(({ destination }) => destination === 'fd00:10:244:2::/64')?.gateway ?? '' })
+  const broken = (await status()).peers
+  const missing = (podCIDR: string): readonly string[] => broken.find((peer) => peer.podCIDR === podCIDR)?.missing ?? ['']
+  t.strictSame(missing('10.244.2.0/24'), ['route'])
+  t.strictSame(missing('10.244.3.0/24'), ['forwarding entry'])
+  t.strictSame(missing('fd00:10:244:2::/64'), ['neighbour'])
+  t.match(formatCniStatus(await status()), /node-2 +10\.244\.2\.0\/24 +10\.90\.0\.2 +- +- +no route\n/)
+})
+
+t.test('a network card that does not fill in checksums is found, and the kernel computes them', async (t) => {
+  await using underlay = new Underlay()
+  const [one, two] = [underlay.addHost(1), underlay.addHost(2)]
+  const clock = new FakeClock()
+  const metrics = new CniMetrics()
+  await Promise.all([underlay.start(one, 'vxlan', { clock, metrics }), underlay.start(two, 'vxlan')])
+  // what the kernel leaves in the field for the card to finish: the sum of addresses, protocol 17 and the length 24
+  await two.run(undefined, 'nft', 'add table ip card; add chain ip card i { type filter hook prerouting priority -500; }; add rule ip card i iifname fairway-vxlan udp dport 33434 @th,48,16 0x1911 drop')
+  const offloaded = (): boolean => isChecksumOffloaded(vxlanLinkName, { netns: one.netns })
+  const passes = async (condition: () => boolean): Promise<boolean> => eventually(async () => {
+    await clock.advance(1000)
+    return condition()
+  })
+  t.equal(offloaded(), true)
+  t.equal((await cniStatus({ dataDir: one.dataDir, netns: one.netns })).peers.find(({ podCIDR }) => podCIDR === '10.244.2.0/24')?.reach, 'datagrams lost', 'echoes arrive, datagrams do not')
+  t.ok(await passes(() => !offloaded() && metrics.text([]).includes('computes_checksums 1')), 'found')
+  t.ok(await passes(() => metrics.text([]).includes('ranges{state="datagrams lost"} 0')), 'and cured')
+  await one.run(undefined, 'ip', 'link', 'del', vxlanLinkName)
+  t.ok(await passes(() => one.route.links.get(vxlanLinkName) !== undefined && !offloaded()), 'of a link made anew too')
+  setChecksumOffload(vxlanLinkName, true, { netns: one.netns })
+  t.ok(await passes(() => !offloaded()), 'and when somebody turns it on again')
 })

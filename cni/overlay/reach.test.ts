@@ -35,7 +35,7 @@ function stage(answer: (address: string, offloaded: boolean) => Reach): Stage {
       setOffload: (offloaded) => made.offload.push(offloaded),
     }),
     round: async () => {
-      clock.advance(10_000)
+      await clock.advance(10_000)
       for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve))
     },
   }

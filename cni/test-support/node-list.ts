@@ -7,11 +7,11 @@ export class NodeList {
   readonly #watchers = new Set<(line: string) => void>()
   #revision = 1
 
-  set(name: string, address: string, podCIDRs: readonly string[]): void {
+  set(name: string, addresses: string | readonly string[], podCIDRs: readonly string[]): void {
     const known = this.#nodes.has(name)
     const node: Node = {
       metadata: { name, uid: name, resourceVersion: String(++this.#revision) }, spec: { podCIDRs: [...podCIDRs] },
-      status: { addresses: [{ type: 'InternalIP', address }, { type: 'Hostname', address: name }] },
+      status: { addresses: [...[addresses].flat().map((address) => ({ type: 'InternalIP' as const, address })), { type: 'Hostname' as const, address: name }] },
     }
     this.#nodes.set(name, node)
     this.#tell(known ? 'MODIFIED' : 'ADDED', node)
