@@ -1,6 +1,6 @@
 /** Address ranges as the `host-local` plugin configures them: sets of ranges, one address from each set. */
 import { formatAddress, parseAddress } from '../../netlink/addresses.ts'
-import { invalidConfig, isObject } from '../protocol/config.ts'
+import { invalidConfig, isObject, looseField } from '../protocol/config.ts'
 
 /** An address as a number, for arithmetic. */
 export function addressNumber(text: string): bigint {
@@ -58,7 +58,7 @@ function parseSet(value: unknown): RangeSet {
 }
 
 function parseRange(value: unknown): AddressRange {
-  const { subnet, rangeStart, rangeEnd, gateway } = isObject(value) ? value : {}
+  const [subnet, rangeStart, rangeEnd, gateway] = ['subnet', 'rangeStart', 'rangeEnd', 'gateway'].map((name) => (isObject(value) ? looseField(value, name) : undefined))
   const [, address, length] = /^([^/]+)\/(\d{1,3})$/.exec(typeof subnet === 'string' ? subnet : '') ?? []
   if (address === undefined || typeof subnet !== 'string') throw invalidConfig(`ipam range ${JSON.stringify(value)} has no subnet such as 10.1.0.0/16`)
   const network = parseNumber(address, 'subnet')

@@ -1,11 +1,12 @@
 /** What is there: the host's and the pod's namespace, as far as one attachment is concerned. */
 import { statSync } from 'node:fs'
-import { isNotFound } from '../../netlink/errors.ts'
+import { NetlinkError, isNotFound } from '../../netlink/errors.ts'
 import { Netns } from '../../netlink/netns.ts'
 import { RouteSocket } from '../../netlink/route/index.ts'
 import type { Link } from '../../netlink/route/index.ts'
 import { readSysctl } from '../../netlink/sysctl.ts'
 import { CniError } from '../protocol/error.ts'
+import { gateways } from './want.ts'
 import type { Family } from './want.ts'
 
 export interface HostState {
@@ -14,6 +15,8 @@ export interface HostState {
   readonly loopbackUp: boolean
   /** Families for which another link of the pod has the default route. */
   readonly defaultRoutes: ReadonlySet<Family>
+  /** Whether the host has any way to the gateway that pods are told of: a default route does. */
+  readonly gatewayRouted: boolean
   /** Whether the host routes at all. */
   readonly forwarding: Readonly<Record<Family, boolean>>
 }
@@ -78,7 +81,18 @@ export function readHostState({ host, pod }: Pick<Places, 'host' | 'pod'>, { hos
     podLink: link,
     loopbackUp: pod.links.get('lo')?.up ?? false,
     defaultRoutes: new Set(defaults.map(({ family }) => family)),
+    gatewayRouted: isRouted(host, gateways.ipv4),
     forwarding: { ipv4: isSet('ipv4/ip_forward'), ipv6: isSet('ipv6/conf/all/forwarding') },
+  }
+}
+
+function isRouted(host: RouteSocket, address: string): boolean {
+  try {
+    return host.routes.get(address).type === 'unicast'
+  } catch (error) {
+    // no route, or one that refuses
+    if (error instanceof NetlinkError) return false
+    throw error
   }
 }
 

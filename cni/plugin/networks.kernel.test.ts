@@ -39,6 +39,16 @@ t.test('a second network of a pod: each answers by the link that the question ca
   t.strictSame(leftovers(host), nothing)
 })
 
+t.test('another plugin changes the link address, and the pod finds its gateway again', async (t) => {
+  using host = await makeHost('resident')
+  host.addPod('a')
+  const { object } = await host.add('a', host.config({}, both))
+  const mac = (object['interfaces'] as readonly { readonly mac: string }[])[1]?.mac ?? ''
+  for (const address of [mac.replace(/^02/, '06'), mac]) await host.run('a', 'ip', 'link', 'set', 'eth0', 'address', address)
+  t.match((await host.run('a', 'ip', 'neigh', 'show', 'nud', 'permanent')).stdout, /^$/, 'the kernel has dropped what ADD wrote')
+  for (const address of ['192.0.2.1', '2001:db8::1']) t.match(await host.run('a', 'ping', '-c', '1', '-W', '2', address), { status: 0 }, address)
+})
+
 t.test('settings are written in the pod, and CHECK sees when one is not as it was', async (t) => {
   using host = await makeHost('resident')
   host.addPod('a')

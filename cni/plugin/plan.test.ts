@@ -9,7 +9,7 @@ import { planAttach } from './plan.ts'
 import { besideOthers, derivedMac, describeAttachment, hostLinkName, parseRequest, wantAttachment } from './want.ts'
 
 const invocation = { containerId: 'abc', ifname: 'eth0', netns: '/run/netns/abc', args: {} }
-const nothing: HostState = { hostLink: undefined, podLink: undefined, loopbackUp: false, defaultRoutes: new Set(), forwarding: { ipv4: true, ipv6: true } }
+const nothing: HostState = { hostLink: undefined, podLink: undefined, loopbackUp: false, defaultRoutes: new Set(), gatewayRouted: true, forwarding: { ipv4: true, ipv6: true } }
 const fields = { cniVersion: '1.1.0', name: 'net', mtu: 1400, ipam: { type: 'fairway-ipam' } }
 const allocation = { interfaces: [], ips: [{ address: '10.244.0.5/24', gateway: '10.244.0.1' }], routes: [], dns: {} }
 
@@ -64,7 +64,7 @@ t.test('rates, settings and ports are part of the plan', async (t) => {
 
 t.test('two families', async (t) => {
   const plan = planAttach(want({}, ['10.244.0.5/24', 'fd00::5/64']), nothing)
-  t.match(plan.filter(({ kind }) => kind === 'addAddress'), [{ address: '10.244.0.5', prefixLength: 32 }, { address: 'fd00::5', prefixLength: 128 }])
+  t.match(plan.filter(({ kind }) => kind === 'addAddress'), [{ where: 'host', address: 'fe80::1' }, { address: '10.244.0.5', prefixLength: 32 }, { address: 'fd00::5', prefixLength: 128 }])
   t.match(plan.filter((operation) => operation.kind === 'addRoute' && operation.where === 'pod'), [{ destination: '0.0.0.0/0' }, { destination: '::/0', gateway: 'fe80::1' }])
   t.match(plan.filter((operation) => operation.kind === 'writeSetting' && operation.where === 'pod'), [{ path: 'ipv6/conf/lo/disable_ipv6', value: 0 }, { path: 'ipv6/conf/eth0/disable_ipv6', value: 0 }])
 })
@@ -115,6 +115,12 @@ t.test('what other plugins would give is checked', async (t) => {
   t.throws(() => want({}, []), { code: 102, message: /gave no address/ })
   t.throws(() => want({}, ['10.244.0.300/24']), { code: 6, message: /10\.244\.0\.300/ })
   t.throws(() => want({ runtimeConfig: { portMappings: [{ hostPort: 80, containerPort: 80, hostIP: '::1' }] } }), { code: 7, message: /without ipv6 address/ })
+})
+
+t.test('capabilities are read as Go would: containerd spells them as its own structures', async (t) => {
+  t.match(request({ runtimeConfig: { portMappings: [{ HostPort: 8080, ContainerPort: 80, Protocol: 'TCP', HostIP: '' }], bandwidth: { IngressRate: 8_000_000, IngressBurst: 4_294_967_295 } } }), {
+    mappings: [{ protocol: 'tcp', hostPort: 8080, containerPort: 80 }], bandwidth: { toPod: { bytesPerSecond: 1_000_000, burstBytes: 65_536 } },
+  })
 })
 
 t.test('a setting is named with dots or as a path; a link has its own dots', async (t) => {

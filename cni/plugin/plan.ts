@@ -8,7 +8,7 @@ import type { HostState } from './have.ts'
 export type Operation =
   | { readonly kind: 'addVeth'; readonly hostLink: string; readonly hostMac: string; readonly podLink: string; readonly podMac: string; readonly mtu: number }
   | { readonly kind: 'setUp'; readonly where: 'pod'; readonly link: string }
-  | { readonly kind: 'addAddress'; readonly where: 'pod'; readonly link: string; readonly address: string; readonly prefixLength: number }
+  | { readonly kind: 'addAddress'; readonly where: 'host' | 'pod'; readonly link: string; readonly address: string; readonly prefixLength: number }
   | { readonly kind: 'addNeighbour'; readonly where: 'host' | 'pod'; readonly link: string; readonly address: string; readonly mac: string }
   | { readonly kind: 'addRoute'; readonly where: 'host' | 'pod'; readonly link: string; readonly destination: string; readonly gateway?: string | undefined; readonly protocol?: number | undefined; readonly mtu?: number | undefined; readonly metric?: number | undefined; readonly table?: number | undefined }
   | { readonly kind: 'addRule'; readonly where: 'pod'; readonly from: string; readonly table: number }
@@ -24,6 +24,7 @@ export function planAttach(want: Attachment, have: HostState): Operation[] {
     ...families.flatMap((family) => planForwarding(family, have)),
     { kind: 'addVeth', hostLink, hostMac: gatewayMac, podLink, podMac, mtu },
     ...planHostSettings(hostLink, families, translation.mappings.length > 0),
+    ...planGateways(hostLink, families, have),
     ...(have.loopbackUp ? [] : [{ kind: 'setUp', where: 'pod', link: 'lo' } as const]),
     // container engines turn IPv6 off in namespaces that they think have none
     ...(families.includes('ipv6') ? ['lo', podLink].map((link) => ({ kind: 'writeSetting', where: 'pod', path: `ipv6/conf/${link}/disable_ipv6`, value: 0, optional: false } as const)) : []),
@@ -41,6 +42,17 @@ export function planAttach(want: Attachment, have: HostState): Operation[] {
       { kind: 'addNeighbour', where: 'host', link: hostLink, address, mac: podMac } as const,
       { kind: 'addRoute', where: 'host', link: hostLink, destination: `${address}/${wholeLength[family]}`, protocol: podRouteProtocol } as const,
     ]),
+  ]
+}
+
+/**
+ * The pod knows its gateway's link address. Should it forget (another plugin of the chain changes the link's own), it can ask: IPv6 of the host's end, IPv4 by
+ * `proxy_arp`, for which the host has to have some way to the address that nobody has.
+ */
+function planGateways(hostLink: string, families: readonly Family[], have: HostState): Operation[] {
+  return [
+    ...(families.includes('ipv6') ? [{ kind: 'addAddress', where: 'host', link: hostLink, address: gateways.ipv6, prefixLength: 64 } as const] : []),
+    ...(families.includes('ipv4') && !have.gatewayRouted ? [{ kind: 'addRoute', where: 'host', link: 'lo', destination: `${gateways.ipv4}/32`, protocol: podRouteProtocol } as const] : []),
   ]
 }
 

@@ -1,6 +1,6 @@
 /** The capability `portMappings`: ports of the host that lead to the pod. Pure. */
 import { canonicalAddress } from '../../netlink/addresses.ts'
-import { invalidConfig, isObject } from '../protocol/config.ts'
+import { invalidConfig, isObject, looseField } from '../protocol/config.ts'
 import type { Family } from './want.ts'
 
 const protocols = ['tcp', 'udp', 'sctp'] as const
@@ -32,7 +32,7 @@ export function parsePortMappings(value: unknown): PortMapping[] {
 
 function parsePortMapping(value: unknown): PortMapping {
   if (!isObject(value)) throw invalidConfig(`portMappings has ${JSON.stringify(value)}, not an object`)
-  const { hostPort, containerPort, protocol: given, hostIP } = value
+  const [hostPort, containerPort, given, hostIP] = ['hostPort', 'containerPort', 'protocol', 'hostIP'].map((name) => looseField(value, name))
   const name = given === undefined || given === null || given === '' ? 'tcp' : String(given).toLowerCase()
   const protocol = protocols.find((one) => one === name)
   if (protocol === undefined) throw invalidConfig(`portMappings has protocol ${JSON.stringify(given)}, not one of ${protocols.join(', ')}`)

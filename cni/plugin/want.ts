@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { canonicalAddress, parsePrefix } from '../../netlink/addresses.ts'
 import { ipamType } from '../ipam/index.ts'
-import { invalidConfig, isObject, objectField } from '../protocol/config.ts'
+import { invalidConfig, isObject, looseField, objectField } from '../protocol/config.ts'
 import type { PluginConfig } from '../protocol/config.ts'
 import type { AttachmentId, Invocation } from '../protocol/environment.ts'
 import { CniError } from '../protocol/error.ts'
@@ -188,6 +188,9 @@ export function describeAttachment(attachment: Attachment, { netns }: Invocation
 /** The capability `dns` says servers and searches where results say nameservers and search. */
 function dnsOf(capability: unknown, configured: Dns | undefined): Dns | undefined {
   if (!isObject(capability)) return configured
-  const list = (name: string): string[] | undefined => (Array.isArray(capability[name]) ? capability[name].map(String) : undefined)
+  const list = (name: string): string[] | undefined => {
+    const value = looseField(capability, name)
+    return Array.isArray(value) ? value.map(String) : undefined
+  }
   return { nameservers: list('servers'), search: list('searches'), options: list('options') }
 }

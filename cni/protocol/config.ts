@@ -42,6 +42,16 @@ export function invalidConfig(problem: string): CniError {
   return new CniError('invalidConfig', `Cannot use configuration: ${problem}`)
 }
 
+/**
+ * A field of what a runtime passes on for a capability. Runtimes written in Go may spell it as their own structures do (containerd: `HostPort`), for Go
+ * reads names without regard to case.
+ */
+export function looseField(fields: JsonObject, name: string): unknown {
+  if (name in fields) return fields[name]
+  const other = Object.keys(fields).find((key) => key.toLowerCase() === name.toLowerCase())
+  return other === undefined ? undefined : fields[other]
+}
+
 /** An object field that may be missing or null. */
 export function objectField(fields: JsonObject, name: string): JsonObject | undefined {
   const value = fields[name] ?? undefined

@@ -173,7 +173,8 @@ export function leftovers(host: TestHost): { links: string[]; routes: string[]; 
   const records = join(host.dataDir, 'attachments', 'test')
   return {
     links: host.route.links.list({ kind: 'veth' }).map(({ name }) => name),
-    routes: host.route.routes.list({ protocol: 70 }).map(({ destination }) => destination),
+    // that to the pods' gateway is the host's, where it has no default route
+    routes: host.route.routes.list({ protocol: 70 }).map(({ destination }) => destination).filter((destination) => destination !== '169.254.1.1/32'),
     addresses: new Journal(host.dataDir, 'test').read().holdings().map(({ address }) => address),
     elements: tables.flatMap(({ sets }) => [...sets.values()].flatMap(({ name, elements }) => elements.map(({ key }) => `${name} ${key.join(' ')}`))),
     records: existsSync(records) ? readdirSync(records) : [],
