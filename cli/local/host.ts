@@ -1,7 +1,7 @@
 /** One local host: a set of namespaces under one init. Starting, ending, and running programs in it. */
 import { spawn } from 'node:child_process'
 import type { SpawnOptions } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync, rmdirSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { controlPlaneHost } from './config.ts'
 import type { ClusterConfigFile } from './config.ts'
@@ -188,9 +188,4 @@ export function runInHost(cluster: string, host: string, command: readonly strin
     child.once('error', reject)
     child.once('exit', (code, name) => resolve(code ?? (name === null ? 1 : 128)))
   })
-}
-
-/** Removes a host's files. */
-export function removeHostFiles(cluster: string, host: string): void {
-  rmSync(clusterPaths(cluster).host(host).root, { recursive: true, force: true })
 }

@@ -10,6 +10,7 @@ import { isExists, isNotFound } from '../../netlink/errors.ts'
 import { Netns } from '../../netlink/netns.ts'
 import { RouteSocket } from '../../netlink/route/index.ts'
 import type { Link } from '../../netlink/route/index.ts'
+import { writeSysctl } from '../../netlink/sysctl.ts'
 import { gatewayAddress, hostAddress } from './config.ts'
 import type { ClusterConfigFile } from './config.ts'
 
@@ -18,8 +19,16 @@ const machinePort = 'machine'
 const prefixLength = 24
 
 /** The machine's own end. Named by number, since names of clusters may be longer than those of links. */
-export function machineLink({ subnet }: Pick<ClusterConfigFile, 'subnet'>): string {
+function machineLink({ subnet }: Pick<ClusterConfigFile, 'subnet'>): string {
   return `fairway${subnet}`
+}
+
+/**
+ * A host that is stopped and started again keeps its hardware address, as a real one does: its neighbours would otherwise send to the old one for
+ * half a minute. 02 says that it is locally administered.
+ */
+function macOf(address: string): string {
+  return ['02', '46', ...address.split('.').map((octet) => Number(octet).toString(16).padStart(2, '0'))].join(':')
 }
 
 function altName(cluster: string): string {
@@ -48,8 +57,18 @@ export function connectMachine(config: ClusterConfigFile, switchPid: number): vo
   })
   const link = route.links.get(name)?.index ?? 0
   route.links.addAltName(name, altName(config.name))
+  withoutIpv6(name)
   route.links.set(name, { up: true })
   route.addresses.add({ link, address: gatewayAddress(config), prefixLength })
+}
+
+/** Clusters are IPv4 so far; an address that the kernel adds by itself a second later would only surprise. */
+function withoutIpv6(link: string): void {
+  try {
+    writeSysctl(`ipv6/conf/${link}/disable_ipv6`, 1)
+  } catch (error) {
+    if (!isNotFound(error)) throw error // a kernel without IPv6
+  }
 }
 
 /** Takes the machine's link away, known by its second name or, where `up` was killed before it had one, by the number. */
@@ -73,7 +92,7 @@ export function connectHost(config: ClusterConfigFile, switchPid: number, { host
     const port = portName(host)
     // A port of a host that was stopped goes with its namespace, but not at once.
     if (ports.links.get(port) !== undefined) ports.links.delete(port)
-    ports.links.add({ kind: 'veth', name: port, up: true, peer: { name: 'eth0', netns: namespace } })
+    ports.links.add({ kind: 'veth', name: port, up: true, peer: { name: 'eth0', netns: namespace, mac: macOf(hostAddress(config, host)) } })
     ports.links.set(port, { master: ports.links.get(bridge)?.index })
   })
   using route = RouteSocket.open({ netns: namespace })

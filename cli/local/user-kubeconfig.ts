@@ -26,7 +26,7 @@ export function contextName(cluster: string): string {
 }
 
 /** Adds or replaces the entries of another kubeconfig, and makes its context the current one. */
-export function mergeKubeconfig(present: Mapping, added: Mapping): Mapping {
+function mergeKubeconfig(present: Mapping, added: Mapping): Mapping {
   const merged: Mapping = { apiVersion: 'v1', kind: 'Config', preferences: {}, ...present, 'current-context': added['current-context'] }
   for (const list of lists) {
     const names = new Set(entries(added, list).map(({ name }) => name))
@@ -36,7 +36,7 @@ export function mergeKubeconfig(present: Mapping, added: Mapping): Mapping {
 }
 
 /** Removes a context with its cluster and user; the current context becomes none when it was that one. */
-export function removeContext(present: Mapping, context: string): Mapping {
+function removeContext(present: Mapping, context: string): Mapping {
   const rest: Mapping = { ...present }
   for (const list of lists) if (list in rest) rest[list] = entries(present, list).filter(({ name }) => name !== context)
   if (rest['current-context'] === context) rest['current-context'] = ''
