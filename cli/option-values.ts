@@ -58,9 +58,13 @@ export function addressAndPort(text: string): HostPort {
   return { address: host, port: Number(match?.[3]) }
 }
 
-/** Several of one flag. */
-export function collect<T>(parse: (text: string) => T): (text: string, previous: readonly T[] | undefined) => readonly T[] {
-  return (text, previous = []) => [...previous, parse(text)]
+/** Several of one flag. The first that is given takes the place of the default. */
+export function collect<T>(parse: (text: string) => T): (text: string) => readonly T[] {
+  const values: T[] = []
+  return (text) => {
+    values.push(parse(text))
+    return values
+  }
 }
 
 /** `30000-32767` */

@@ -14,6 +14,7 @@ export interface UpFlags {
   readonly runtime: string
   readonly overlay: Backend
   readonly ipFamily: string
+  readonly outbound?: boolean
   readonly demo?: boolean
 }
 
@@ -31,7 +32,7 @@ export async function runUp(flags: UpFlags): Promise<void> {
   let result
   {
     using progress = new Progress(process.stdout, () => performance.now())
-    result = await up({ ...flags, progress, signal: interrupted.signal, say: print })
+    result = await up({ ...flags, outbound: flags.outbound === true, progress, signal: interrupted.signal, say: print })
   }
   for (const name of interruptions) process.off(name, interrupt)
   const { config, was } = result

@@ -11,6 +11,8 @@ export interface ClusterConfigFile {
   /** The N of the machine-side network 10.90.N.0/24. */
   readonly subnet: number
   readonly overlay: Backend
+  /** Whether hosts and pods reach beyond this machine. */
+  readonly outbound?: boolean
   /** Raised from false once `up` came to its end: one that was interrupted begins anew. */
   readonly complete: boolean
   /** The user's file that has the cluster's context. */

@@ -6,6 +6,7 @@ import type { ClusterConfigFile } from './config.ts'
 import { stopAllHosts } from './host.ts'
 import { takeLock } from './lock.ts'
 import { disconnectMachine } from './network.ts'
+import { closeOutbound } from './outbound.ts'
 import { clusterPaths, clustersRoot } from './paths.ts'
 import { hostProcesses } from './processes.ts'
 import { removeUserContext, userKubeconfigFile } from './user-kubeconfig.ts'
@@ -29,6 +30,7 @@ export async function removeCluster(name: string): Promise<void> {
   const config = readableConfig(name)
   await stopAllHosts(name)
   disconnectMachine(name, config?.subnet)
+  await closeOutbound(name)
   for (const file of new Set([config?.userKubeconfig ?? userKubeconfigFile(), userKubeconfigFile()])) await removeUserContext(name, file)
   rmSync(clusterPaths(name).root, { recursive: true, force: true, maxRetries: 5 })
   for (const folder of [clustersRoot, dirname(clustersRoot)]) if (existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder)

@@ -19,7 +19,7 @@ const machinePort = 'machine'
 const prefixLength = 24
 
 /** The machine's own end. Named by number, since names of clusters may be longer than those of links. */
-function machineLink({ subnet }: Pick<ClusterConfigFile, 'subnet'>): string {
+export function machineLink({ subnet }: Pick<ClusterConfigFile, 'subnet'>): string {
   return `fairway${subnet}`
 }
 

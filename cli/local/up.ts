@@ -12,6 +12,7 @@ import { findSwitch, startHost, startSwitch, stopAllHosts, stopHost } from './ho
 import { takeLock } from './lock.ts'
 import { connectHost, connectMachine, freeSubnet } from './network.ts'
 import { nodesReady } from './nodes-ready.ts'
+import { openOutbound } from './outbound.ts'
 import { clusterPaths } from './paths.ts'
 import { hostInits, hostProcesses } from './processes.ts'
 import { programsOf, sharedFiles } from './programs.ts'
@@ -23,6 +24,7 @@ export interface UpOptions {
   readonly name: string
   readonly nodes: number
   readonly overlay: Backend
+  readonly outbound: boolean
   readonly progress: Progress
   /** Interrupts: what was begun is taken back. */
   readonly signal: AbortSignal
@@ -50,11 +52,11 @@ export async function up(options: UpOptions): Promise<UpResult> {
 }
 
 /** Chooses a network; one cluster after the other, so that no two choose the same. */
-async function newConfig({ name, nodes, overlay }: UpOptions): Promise<ClusterConfigFile> {
+async function newConfig({ name, nodes, overlay, outbound }: UpOptions): Promise<ClusterConfigFile> {
   await using _lock = await takeLock('networks')
   const taken = new Set(clusterNames().filter((other) => other !== name).flatMap((other) => subnetOf(other) ?? []))
   const config: ClusterConfigFile = {
-    version: 1, name, overlay, nodes: Array.from({ length: nodes }, (_, index) => `node-${index + 1}`),
+    version: 1, name, overlay, outbound, nodes: Array.from({ length: nodes }, (_, index) => `node-${index + 1}`),
     subnet: freeSubnet(taken), complete: false, userKubeconfig: userKubeconfigFile(),
   }
   writeConfig(config)
@@ -135,6 +137,7 @@ async function startHosts(config: ClusterConfigFile, hosts: readonly string[], s
   if (switchPid === undefined) {
     switchPid = await startSwitch(config.name)
     connectMachine(config, switchPid)
+    if (config.outbound === true) await openOutbound(config)
   }
   const nameservers = hostNameservers()
   const pids = new Map<string, number>()

@@ -32,7 +32,7 @@ export function machineState(): MachineState {
     processes: processes(),
     files: ['/var/lib/fairway/clusters', '/run/fairway', '/etc/cni', '/opt/cni', '/var/lib/cni'].flatMap((folder) =>
       existsSync(folder) ? globSync(`${folder}/**`).sort() : []),
-    sysctls: ['/proc/sys/net/ipv4/ip_forward', '/proc/sys/net/ipv6/conf/all/forwarding'].map((file) => `${file} ${readFileSync(file, 'utf8').trim()}`),
+    sysctls: ['/proc/sys/net/ipv4/ip_forward', '/proc/sys/net/ipv6/conf/all/forwarding', ...globSync('/proc/sys/net/ipv4/conf/*/forwarding').sort()].map((file) => `${file} ${readFileSync(file, 'utf8').trim()}`),
   }
 }
 
