@@ -62,7 +62,7 @@ function explain({ service, slices, node, ruleset, port }: Explained): string {
   for (const each of ports) {
     lines.push('', `port ${portText(each)}`)
     for (const [id, target] of want.targets) if (target.port === (each.name ?? '')) lines.push(...frontendLines(id, target, have))
-    for (const family of families) lines.push(...endpointLines(candidatesOf(slices, { name: each.name ?? '', protocol: each.protocol ?? 'TCP' }, family, { place: node, onProblem: () => undefined }), want.targets))
+    for (const family of families) lines.push(...endpointLines(candidatesOf(slices, { name: each.name ?? '', protocol: each.protocol ?? 'TCP' }, family, { place: node, onProblem: () => undefined }), { targets: want.targets, service, node }))
   }
   for (const problem of want.problems) lines.push(`  left out: ${problem}`)
   return [...lines, ''].join('\n')
@@ -97,18 +97,29 @@ function meaning({ chain, endpoints }: Target): string {
   return `one of ${endpoints.length} at random${chain.endsWith('-sticky') ? ', then the same for each client' : ''}`
 }
 
-function endpointLines(candidates: readonly Candidate[], targets: ReadonlyMap<string, Target>): string[] {
-  const used = new Set([...targets.values()].flatMap(({ endpoints }) => endpoints))
+interface Using {
+  readonly targets: ReadonlyMap<string, Target>
+  readonly service: Service
+  readonly node: NodeView
+}
+
+function endpointLines(candidates: readonly Candidate[], using: Using): string[] {
+  const used = new Set([...using.targets.values()].flatMap(({ endpoints }) => endpoints))
   return candidates.map((candidate) => {
     const place = candidate.local ? ', on this node' : ''
-    return `  endpoint ${endpointKey(candidate).replace(' ', ' port ')}${place}: ${used.has(endpointKey(candidate)) ? 'used' : `not used, ${whyUnused(candidate)}`}`
+    return `  endpoint ${endpointKey(candidate).replace(' ', ' port ')}${place}: ${used.has(endpointKey(candidate)) ? 'used' : `not used, ${whyUnused(candidate, using, candidates)}`}`
   })
 }
 
-function whyUnused({ ready, serving, terminating }: Candidate): string {
-  if (terminating) return serving ? 'it is terminating and others are ready' : 'it is terminating and serves no more'
+function whyUnused({ ready, serving, terminating, nodes, zones }: Candidate, { service: { spec }, node }: Using, all: readonly Candidate[]): string {
+  if (terminating) {
+    if (!serving) return 'it is terminating and serves no more'
+    return all.some((other) => other.ready) ? 'it is terminating and others are ready' : 'it is terminating, and not on this node while the policy is Local'
+  }
   if (!ready) return 'it is not ready'
-  return 'hints or a Local policy prefer others'
+  if (spec.internalTrafficPolicy === 'Local') return 'it is not on this node, and internalTrafficPolicy is Local'
+  const hinted = [...(nodes ?? []).map((name) => `node ${name}`), ...(zones ?? []).map((name) => `zone ${name}`)]
+  return hinted.length === 0 ? 'a Local policy prefers others' : `its hints are for ${hinted.join(', ')}, and this node is ${node.name}${node.zone === undefined ? '' : ` in zone ${node.zone}`}`
 }
 
 function parseServiceName(text: string): { readonly namespace: string; readonly name: string; readonly port: string | undefined } {

@@ -15,7 +15,7 @@ import type { Netns } from '../netlink/netns.ts'
 import { openNftables } from '../netlink/nftables/index.ts'
 import type { Nftables } from '../netlink/nftables/index.ts'
 import { RouteSocket } from '../netlink/route/index.ts'
-import { writeSysctl } from '../netlink/sysctl.ts'
+import { readSysctl, writeSysctl } from '../netlink/sysctl.ts'
 import { createCleaner, deleteFrom } from './conntrack.ts'
 import type { ConntrackCleaner } from './conntrack.ts'
 import { families } from './families.ts'
@@ -24,8 +24,9 @@ import { HealthChecks } from './health-checks.ts'
 import type { HealthServer } from './health.ts'
 import { nodeView } from './node.ts'
 import type { NodeOptions } from './node.ts'
-import { serviceNameLabel, wantNode, wantService } from './service.ts'
-import type { NodeView } from './service.ts'
+import { parseFrontendId, serviceNameLabel, wantNode, wantService } from './service.ts'
+import type { NodeView, ServiceWant } from './service.ts'
+import { hiddenBy, hostSockets } from './sockets.ts'
 import { Sync } from './sync.ts'
 import { Want } from './want.ts'
 
@@ -57,6 +58,9 @@ const byService = 'service'
 const gatherMs = 1
 /** Somebody else's changes of the table are mended no sooner, so that two who disagree do not take a processor each. */
 const mendMs = 20
+/** Of an event's message. */
+const messagesMax = 5
+const messageLengthMax = 150
 /** When the kernel refused, the next attempt comes after this, and later each time. */
 const backoff = { initialMs: 100, maxMs: 10_000 }
 
@@ -73,6 +77,15 @@ function addressesOf(netns: Netns | undefined): readonly string[] {
   return route.addresses.list().map(({ address }) => address)
 }
 
+function isLiberal(netns: Netns | undefined): boolean {
+  try {
+    return readSysctl('netfilter/nf_conntrack_tcp_be_liberal', { netns }) === '1'
+  } catch (error) {
+    if (isNotFound(error)) return false
+    throw error
+  }
+}
+
 class ServiceProxy implements Proxy {
   readonly done: Promise<void>
   readonly #options: ProxyOptions
@@ -87,6 +100,10 @@ class ServiceProxy implements Proxy {
   readonly #sync: Sync
   readonly #healthChecks: HealthChecks
   readonly #want = new Want()
+  /** Frontends that are none of the cluster's own addresses, by service; those of which it was not yet asked whether they hide a socket; and the answers. */
+  readonly #onHost = new Map<string, readonly string[]>()
+  readonly #unasked = new Set<string>()
+  readonly #hidden = new Map<string, readonly string[]>()
   /** Services whose part of `#want` is to be made anew. */
   readonly #dirty = new Set<string>()
   readonly #problems = new Map<string, readonly string[]>()
@@ -111,7 +128,7 @@ class ServiceProxy implements Proxy {
     this.#events = new EventRecorder({ client, clock, log, component: 'kube-proxy', host: nodeName })
     this.#queue = new WorkQueue({ clock, random, backoff, reconcile: () => this.#reconcile(), onError: (error) => this.#failed(error) })
     this.#nftables = options.nftables ?? openNftables({ netns })
-    const fixed = { localhost: this.#node.nodePortAddresses.includes('127.0.0.1') }
+    const fixed = { localhost: this.#node.nodePortAddresses.includes('127.0.0.1'), liberal: options.nftables === undefined && isLiberal(netns) }
     this.#sync = new Sync({ nftables: this.#nftables, fixed, clock, log, onMustSync: () => this.#queue.addAfter(syncKey, mendMs) })
     this.#cleaner = createCleaner({ clock, log, deleteMatching: options.nftables === undefined ? deleteFrom(netns) : () => Promise.resolve(0) })
     this.#healthChecks = new HealthChecks({ netns, log })
@@ -204,6 +221,7 @@ class ServiceProxy implements Proxy {
     const began = this.#waitingSince
     const { changes, stale } = await this.#sync.sync(this.#want)
     this.#cleaner.add(stale)
+    this.#askForHidden()
     for (const key of dirty) this.#tellProblems(key)
     this.#lastSync = clock.now()
     if (this.#dirty.size === 0) this.#waitingSince = undefined
@@ -212,25 +230,71 @@ class ServiceProxy implements Proxy {
 
   #wantService(key: string): void {
     const service = this.#services.getByKey(key)
-    const want = service === undefined ? undefined : wantService(key, service, this.#slices.byIndex(byService, key), this.#node)
+    const want = service === undefined ? undefined : this.#understood(key, service)
+    this.#lookForHidden(key, want)
     this.#want.put(key, want)
     this.#healthChecks.set(key, want?.healthCheck)
     if (want === undefined || want.problems.length === 0) this.#problems.delete(key)
     else this.#problems.set(key, want.problems)
   }
 
-  /** What was left out is said once, as an event of the service. */
+  /** One service that is not what the API says a service is must not keep the others from being served. */
+  #understood(key: string, service: Service): ServiceWant {
+    try {
+      return wantService(key, service, this.#slices.byIndex(byService, key), this.#node)
+    } catch (error) {
+      return { targets: new Map(), members: [], problems: [`it cannot be understood: ${(error as Error).message}`] }
+    }
+  }
+
+  /** Notes the frontends on the host's own addresses, of those that the service did not have before. */
+  #lookForHidden(key: string, want: ServiceWant | undefined): void {
+    const present = [...(want?.targets ?? [])].filter(([id, { kind }]) => kind !== 'clusterIP' && !id.startsWith('inside ')).map(([id]) => id)
+    const before = this.#onHost.get(key) ?? []
+    if (present.length === before.length && present.every((id) => before.includes(id))) return
+    if (present.length > 0) this.#onHost.set(key, present)
+    else this.#onHost.delete(key)
+    this.#hidden.delete(key)
+    if (present.length > 0) this.#unasked.add(key)
+  }
+
+  #askForHidden(): void {
+    if (this.#unasked.size === 0 || this.#options.nftables !== undefined) return
+    const host = hostSockets(this.#options.netns)
+    for (const key of this.#unasked) {
+      const hidden = (this.#onHost.get(key) ?? []).flatMap((id) => {
+        const socket = hiddenBy(parseFrontendId(id), host)
+        return socket === undefined ? [] : [`${id} hides what listens on ${socket.address} port ${socket.port}`]
+      })
+      if (hidden.length > 0) this.#hidden.set(key, hidden)
+    }
+    this.#unasked.clear()
+  }
+
+  /** What was left out or is in the way is said once, as an event of the service. */
   #tellProblems(key: string): void {
     const service = this.#services.getByKey(key)
     if (service === undefined) return
     const lost = this.#want.lost(key).map(({ frontend, to }) => `${frontend} belongs to ${to}`)
-    const message = [...(this.#problems.get(key) ?? []), ...lost].join('; ')
+    this.#tell(service, 'NotServed', `Not served on ${this.#options.nodeName}: `, [...(this.#problems.get(key) ?? []), ...lost])
+    this.#tell(service, 'SocketHidden', `Clients of ${this.#options.nodeName} itself are taken: `, this.#hidden.get(key) ?? [])
+  }
+
+  #tell(service: Service, reason: string, begin: string, messages: readonly string[]): void {
+    const key = `${reason} ${objectKey(service)}`
+    const message = shortened(messages)
     const told = this.#told.get(key)
     if (message === '') this.#told.delete(key)
     else this.#told.set(key, message)
     if (message === '' || message === told) return
-    this.#events.event({ kind: 'Service', apiVersion: 'v1', metadata: service.metadata }, 'Warning', 'NotServed', `Not served on ${this.#options.nodeName}: ${message}`)
+    this.#events.event({ kind: 'Service', apiVersion: 'v1', metadata: service.metadata }, 'Warning', reason, `${begin}${message}`)
   }
+}
+
+/** The first few: an event's message is for people, and no longer than 1,024 characters (core/v1 validation). */
+function shortened(messages: readonly string[]): string {
+  const shown = messages.slice(0, messagesMax).map((message) => (message.length > messageLengthMax ? `${message.slice(0, messageLengthMax)}…` : message))
+  return [...shown, ...(messages.length > shown.length ? [`and ${messages.length - shown.length} more`] : [])].join('; ')
 }
 
 /** `namespace/name` of the service that a slice belongs to. */

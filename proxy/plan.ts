@@ -44,7 +44,7 @@ export function plan(want: Want, have: Have, { fixedChains, touched }: PlanOptio
   for (const id of touched?.frontends.keys() ?? allFrontends(want, have)) {
     const slots = planFrontend(id, want.target(id), have, changes)
     const before = touched?.frontends.get(id)
-    stale.push(...staleConnections(id, want, { slots, have, before }))
+    for (const filter of staleConnections(id, want, { slots, have, before })) stale.push(filter)
     again ||= before !== undefined && isSticky(before) && before.endpoints.some((endpoint) => want.target(id)?.endpoints.includes(endpoint) !== true)
   }
   for (const [set, keys] of touched?.members ?? allMembers(want, have)) planMembers(set, keys, { want, have, changes })

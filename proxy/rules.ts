@@ -9,7 +9,7 @@
  * Nothing is marked: whether a connection is one of ours is told from the address that its first packet had.
  */
 import {
-  differs, dnat, drop, equal, goBack, goTo, isIn, lacks, map, masquerade, notIn, priorities, random, reject, update, vmap,
+  differs, dnat, drop, equal, goBack, goTo, has, isIn, lacks, map, masquerade, notIn, priorities, random, reject, update, vmap,
 } from '../netlink/nftables/index.ts'
 import type { ChainSpec, FieldName, FieldType, RuleSpec, SetSpec, Statement, TableSpec } from '../netlink/nftables/index.ts'
 import { families } from './families.ts'
@@ -26,6 +26,8 @@ export interface ChainPlan extends ChainSpec {
 export interface FixedOptions {
   /** Node ports answer on 127.0.0.1 too, so packets to it are let in from nowhere else (it is routable then). */
   readonly localhost: boolean
+  /** Packets that belong to no connection pass (`nf_conntrack_tcp_be_liberal`). Else they are dropped: a reply that was not translated back would have its client reset the connection. */
+  readonly liberal?: boolean | undefined
 }
 
 /** Clients that stick to an endpoint, at most, in each family. */
@@ -86,7 +88,7 @@ const originalDestination = ({ ip }: Family): FieldName => `ct original ${ip} da
 const only = ({ nfproto }: Family): Statement => equal('meta nfproto', nfproto)
 
 /** The chains that are always there, those that others refer to first. */
-export function fixedChains({ localhost }: FixedOptions): ChainPlan[] {
+export function fixedChains({ localhost, liberal = false }: FixedOptions): ChainPlan[] {
   const chains: ChainPlan[] = [
     {
       name: refuseChain,
@@ -118,6 +120,7 @@ export function fixedChains({ localhost }: FixedOptions): ChainPlan[] {
       ],
     },
   ]
+  if (!liberal) chains.push({ name: 'forward', base: { type: 'filter', hook: 'forward', priority: priorities.filter, policy: 'accept' }, rules: [rule(has('ct state', 'invalid'), drop)] })
   if (!localhost) return chains
   return [...chains, {
     name: 'input', base: { type: 'filter', hook: 'input', priority: priorities.filter, policy: 'accept' },

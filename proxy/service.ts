@@ -213,7 +213,7 @@ function wantPort(building: Building, port: ServicePort, family: Family, address
     // Clients on this node need no balancer to come back to them: they may use endpoints anywhere.
     if (kind !== 'clusterIP' && policy === 'Local') setTarget(building, { ...frontend, inside: true }, { port: name, kind, candidates, choice: anywhere, fallback: anywhere })
   }
-  for (const candidate of new Set([...anywhere.endpoints, ...local.endpoints])) members.push(...placeOf(candidate, family))
+  for (const candidate of new Set([...anywhere.endpoints, ...local.endpoints])) for (const member of placeOf(candidate, family)) members.push(member)
 }
 
 /** On this node replies pass by themselves, and an endpoint may reach itself. */
@@ -274,6 +274,8 @@ function targetMembers(frontend: Frontend, kind: FrontendKind, { stickySeconds, 
     if (prefix === undefined) problems.add(`source range ${JSON.stringify(text)} is no prefix`)
     return prefix ?? []
   }).filter((prefix) => familyOf(prefix).digit === digit)
-  if (prefixes.length > 0) members.push({ set: `ranged${digit}`, key }, ...outermost(prefixes).map((prefix) => ({ set: `source-range${digit}`, key: `${key} ${prefix}` })))
+  // Where none of the given ranges can be read, nobody is let in: that the service is open to all was not asked for.
+  const isRanged = prefixes.length > 0 || (ranges.length > 0 && ranges.every((text) => prefixOf(text) === undefined))
+  if (isRanged) members.push({ set: `ranged${digit}`, key }, ...outermost(prefixes).map((prefix) => ({ set: `source-range${digit}`, key: `${key} ${prefix}` })))
   return members
 }

@@ -1,0 +1,61 @@
+/**
+ * Programs of the host that listen where a service takes their clients away. A node port or an external address is translated before
+ * the host's own sockets are asked, so such a program would just never hear of anyone; it is looked for, and told.
+ */
+import { readFileSync } from 'node:fs'
+import { formatAddress } from '../netlink/addresses.ts'
+import { RouteSocket } from '../netlink/route/index.ts'
+import type { Netns } from '../netlink/netns.ts'
+import type { Frontend } from './service.ts'
+
+/** A socket that waits for clients. */
+export interface ListeningSocket {
+  readonly protocol: 'tcp' | 'udp'
+  /** `0.0.0.0` or `::` where it is any of the host's. */
+  readonly address: string
+  readonly port: number
+}
+
+/** The host's, as far as frontends can be in their way. */
+export interface HostSockets {
+  readonly sockets: readonly ListeningSocket[]
+  readonly addresses: ReadonlySet<string>
+}
+
+// include/net/tcp_states.h: TCP_LISTEN, and TCP_CLOSE, in which UDP sockets are that are not connected.
+const waiting = { tcp: '0A', udp: '07' } as const
+
+/** Reads what listens in a network namespace, and the addresses it has. */
+export function hostSockets(netns: Netns | undefined): HostSockets {
+  const read = (): string[] => ['tcp', 'tcp6', 'udp', 'udp6'].map(readTable)
+  const [tcp = '', tcp6 = '', udp = '', udp6 = ''] = netns === undefined ? read() : netns.run<string[]>(read)
+  using route = RouteSocket.open({ netns })
+  const addresses = new Set(route.addresses.list().map(({ address }) => address))
+  return { sockets: [...parseSockets('tcp', `${tcp}${tcp6}`), ...parseSockets('udp', `${udp}${udp6}`)], addresses }
+}
+
+/** A host without IPv6 has no such table. */
+function readTable(name: string): string {
+  try {
+    return readFileSync(`/proc/thread-self/net/${name}`, 'latin1')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return ''
+    throw error
+  }
+}
+
+/** The sockets of `/proc/net/tcp` and its like that wait for clients. Addresses stand there as words of the processor's order. */
+export function parseSockets(protocol: 'tcp' | 'udp', text: string): ListeningSocket[] {
+  return [...text.matchAll(/^ *\d+: ([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) \S+ ([0-9A-F]{2}) /gm)].flatMap(([, address = '', port = '', state]) => {
+    const bytes = Buffer.from(address, 'hex')
+    return state === waiting[protocol] ? [{ protocol, address: formatAddress(bytes.swap32()), port: Number.parseInt(port, 16) }] : []
+  })
+}
+
+/** The socket that a frontend hides; `undefined` where none does. */
+export function hiddenBy({ address, protocol, port }: Omit<Frontend, 'inside'>, { sockets, addresses }: HostSockets): ListeningSocket | undefined {
+  const isHost = addresses.has(address) || address.startsWith('127.')
+  if (!isHost) return undefined
+  const wildcards = address.includes(':') ? ['::'] : ['0.0.0.0', '::']
+  return sockets.find((socket) => socket.protocol === protocol && socket.port === port && (socket.address === address || wildcards.includes(socket.address)))
+}
