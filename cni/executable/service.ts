@@ -55,6 +55,8 @@ class CniService implements Component {
   readonly #server: Server
   /** Callers that have not said all yet. */
   readonly #reading = new Set<Socket>()
+  /** By attachment, the last call about it. Calls never reject. */
+  readonly #turns = new Map<string, Promise<Answer>>()
   readonly #settle: PromiseWithResolvers<void> = Promise.withResolvers<void>()
 
   constructor(log: Logger, metrics: CniMetrics | undefined) {
@@ -111,6 +113,17 @@ class CniService implements Component {
     })
   }
 
+  /** Calls about one attachment follow each other: whoever killed an executable in the middle of ADD and says DEL finds all that the ADD makes. */
+  async #inTurn(attachment: string, run: () => Promise<Answer>): Promise<Answer> {
+    const answer = (this.#turns.get(attachment) ?? Promise.resolve()).then(run)
+    this.#turns.set(attachment, answer)
+    try {
+      return await answer
+    } finally {
+      if (this.#turns.get(attachment) === answer) this.#turns.delete(attachment)
+    }
+  }
+
   /** Undefined for what is no request: there is nobody to understand an answer. */
   async #answer(data: Buffer): Promise<Answer | undefined> {
     let request
@@ -123,7 +136,7 @@ class CniService implements Component {
     const { name, call } = request
     const { CNI_COMMAND: command, CNI_CONTAINERID: container, CNI_ARGS: args } = call.environment
     const began = performance.now()
-    const answer = await this.#plugins.run(name, call)
+    const answer = await this.#inTurn(`${container} ${call.environment['CNI_IFNAME']}`, () => this.#plugins.run(name, call))
     const ms = performance.now() - began
     this.#metrics?.countCall({ plugin: name, command: command ?? '', code: answer.status === 0 ? 0 : errorCode(answer), seconds: ms / 1000 })
     const fields = { plugin: name, command, container, args, ms: ms.toFixed(1) }

@@ -52,8 +52,8 @@ export interface Answered extends Finished {
 
 export class TestHost {
   readonly folder: string
-  readonly netns: Netns
-  readonly route: RouteSocket
+  netns: Netns
+  route: RouteSocket
   readonly binDir: string
   readonly dataDir: string
   readonly socketPath: string
@@ -148,6 +148,20 @@ export class TestHost {
   /** The namespace of a pod, or the host's. */
   pathOf(where: string | undefined): string {
     return where === undefined ? join(this.folder, 'host') : this.podPath(where)
+  }
+
+  /** The machine starts again: processes, namespaces and memory file systems are gone, disks are not. */
+  async reboot(): Promise<void> {
+    await this.stopServing('SIGKILL')
+    for (const name of this.#pods.keys()) this.removePod(name)
+    this.route.close()
+    this.netns.close()
+    Netns.delete(this.pathOf(undefined))
+    rmSync(this.socketPath, { force: true })
+    this.netns = Netns.create(this.pathOf(undefined))
+    this.route = RouteSocket.open({ netns: this.netns })
+    this.route.links.set('lo', { up: true })
+    await this.serve()
   }
 
   [Symbol.dispose](): void {
