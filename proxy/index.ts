@@ -274,7 +274,10 @@ class ServiceProxy implements Proxy {
   /** What was left out or is in the way is said once, as an event of the service. */
   #tellProblems(key: string): void {
     const service = this.#services.getByKey(key)
-    if (service === undefined) return
+    if (service === undefined) {
+      for (const reason of ['NotServed', 'SocketHidden']) this.#told.delete(`${reason} ${key}`)
+      return
+    }
     const lost = this.#want.lost(key).map(({ frontend, to }) => `${frontend} belongs to ${to}`)
     this.#tell(service, 'NotServed', `Not served on ${this.#options.nodeName}: `, [...(this.#problems.get(key) ?? []), ...lost])
     this.#tell(service, 'SocketHidden', `Clients of ${this.#options.nodeName} itself are taken: `, this.#hidden.get(key) ?? [])

@@ -62,7 +62,7 @@ async function eventually(what: string, holds: () => boolean | Promise<boolean>)
 const quick = { timeoutMs: 50 }
 
 /** Answers of some calls, each once. */
-async function answers(call: () => Promise<string>, times = 12): Promise<string[]> {
+async function answers(call: () => Promise<string>, times = 24): Promise<string[]> {
   const heard = new Set<string>()
   for (let attempt = 0; attempt < times; attempt += 1) heard.add(await call())
   return [...heard].toSorted()

@@ -35,6 +35,8 @@ export interface TestNetwork extends AsyncDisposable {
   readonly podB: Peer
   readonly remote: Peer
   readonly outside: Peer
+  /** By name: `host`, `pod-a`, … */
+  readonly spaces: ReadonlyMap<string, Netns>
 }
 
 interface Link {
@@ -63,7 +65,7 @@ export async function makeNetwork(): Promise<TestNetwork> {
   const peers = [...spaces.keys()].map((name) => startPeer(path(name)))
   const [onHost, podA, podB, remote, outside] = peers.map(({ peer }) => peer) as [Peer, Peer, Peer, Peer, Peer]
   return {
-    host, hostPath: path('host'), onHost, podA, podB, remote, outside,
+    host, hostPath: path('host'), onHost, podA, podB, remote, outside, spaces,
     async [Symbol.asyncDispose]() {
       await Promise.all(peers.map(({ child }) => ended(child)))
       for (const [name, netns] of spaces) {
