@@ -34,7 +34,7 @@ export function pathsOf({ client, web, webNames, clusterIP, nodePort, nodeAddres
   const isClientAddress = (output: string): boolean => output.trim() === `[::ffff:${client.ip}]` || output.trim() === client.ip
   const sourceSeen = (output: string): string => `the server saw ${output.trim().replace(/^\[::ffff:|\]$/g, '')}`
   return [
-    { from, to: across, by: 'ICMP', run: inClient(`ping -c 1 -W 2 ${web.ip}`), isRight: (output) => output.includes('1 packets received'), found: (output) => /time=(\S+ ms)/.exec(output)?.[0] ?? 'answered' },
+    { from, to: across, by: 'ICMP', run: inClient(`ping -c 1 -W 2 ${web.ip}`), isRight: (output) => output.includes('1 packets received'), found: (output) => `${/time=(\S+ ms)/.exec(output)?.[1] ?? 'answered'} there and back` },
     { from, to: across, by: 'TCP to the pod IP', run: inClient(get(`http://${web.ip}:8080/`)), isRight: (output) => output.trim() === web.name },
     { from, to: across, by: 'UDP to the pod IP', run: inClient(`echo echoed | udp ${web.ip} 9000`), isRight: (output) => output === 'echoed\n' },
     { from, to: across, by: 'source address is kept', run: inClient(get(`http://${web.ip}:8080/cgi-bin/address`)), isRight: isClientAddress, found: sourceSeen },
