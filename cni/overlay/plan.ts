@@ -76,8 +76,9 @@ function planVxlan(want: Vxlan, { vxlan, checksumOffload, addresses, neighbours,
   for (const { mac, destination } of forwarding) {
     if (!entries.has(mac)) plan.push({ kind: 'deleteForwardingEntry', mac, destination })
   }
+  const byMac = Map.groupBy(forwarding, ({ mac }) => mac)
   for (const [mac, destination] of entries) {
-    const present = forwarding.filter((entry) => entry.mac === mac)
+    const present = byMac.get(mac) ?? []
     if (present.length === 1 && present[0]?.destination === destination) continue
     if (present.length > 0) plan.push({ kind: 'deleteForwardingEntry', mac })
     plan.push({ kind: 'setForwardingEntry', mac, destination })
@@ -88,10 +89,11 @@ function planVxlan(want: Vxlan, { vxlan, checksumOffload, addresses, neighbours,
 function planRoutes(want: OverlayWant, { routes, vxlan }: OverlayHave): Operation[] {
   const isSame = (wanted: WantedRoute, { type, gateway, link }: Route): boolean =>
     wanted.type === type && (type === 'unreachable' || (wanted.gateway === gateway && (wanted.link === vxlanLinkName ? vxlan?.index : wanted.link) === link))
+  const byDestination = new Map(want.routes.map((route) => [route.destination, route]))
   const kept = new Set<WantedRoute>()
   const plan: Operation[] = []
   for (const route of routes) {
-    const wanted = want.routes.find(({ destination }) => destination === route.destination)
+    const wanted = byDestination.get(route.destination)
     if (wanted !== undefined && !kept.has(wanted) && isSame(wanted, route)) kept.add(wanted)
     else plan.push({ kind: 'deleteRoute', route })
   }

@@ -36,8 +36,9 @@ const trialPauseMs = 600_000
 
 /** Through the tunnel it is the peer's address in its own pod range, else that of the peer itself. Peers without a route have no target. Pure. */
 export function reachTargets({ routes }: Pick<OverlayWant, 'routes'>, peers: readonly Host[]): Target[] {
+  const byDestination = new Map(routes.filter(({ type }) => type === 'unicast').map((route) => [route.destination, route]))
   return peers.flatMap(({ name, podCIDRs }) => podCIDRs.flatMap((podCIDR) => {
-    const route = routes.find(({ destination, type }) => destination === podCIDR && type === 'unicast')
+    const route = byDestination.get(podCIDR)
     const tunnelled = route?.link === vxlanLinkName
     const address = tunnelled ? gatewayOf(podCIDR) : route?.gateway
     return address === undefined ? [] : [{ node: name, podCIDR, address, tunnelled }]

@@ -157,7 +157,7 @@ function wantVxlan({ own, peers, underlays, computeChecksums = false }: WantOpti
     },
     routes: gateways.map(({ destination, gateway }) => ({ destination, gateway, link: vxlanLinkName, onlink: true, type: 'unicast' })),
     podMtu: mtu,
-    problems: peers.filter(({ name }) => !reachable.some((peer) => peer.name === name)).map(({ name }) => `node ${name} has no ${family === 'ipv4' ? 'IPv4' : 'IPv6'} address`),
+    problems: peers.filter(({ addresses }) => addresses[family] === undefined).map(({ name }) => `node ${name} has no ${family === 'ipv4' ? 'IPv4' : 'IPv6'} address`),
   }
 }
 
