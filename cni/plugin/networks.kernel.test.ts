@@ -103,7 +103,7 @@ t.test('what another IPAM plugin says wrong is passed on, and it is told to take
     ['no JSON', 'hello', 0, { code: 6, msg: /result of IPAM plugin test-ipam/ }, true],
     ['a status without an error object', 'hello', 3, { code: 100, msg: /exit status 3/ }, false],
     ['no address', '{"ips":[]}', 0, { code: 102, msg: /gave no address/ }, true],
-    ['an address that is none', '{"ips":[{"address":"172.30.0.777/16"}]}', 0, { code: 6, msg: /172\.30\.0\.777/ }, true],
+    ['an address that is none', '{"ips":[{"address":"172.30.0.777/16"}]}', 0, { code: 7, msg: /172\.30\.0\.777/ }, true],
   ]
   for (const [why, answer, status, expected, takenBack] of cases) {
     installIpam(host, answer, status)

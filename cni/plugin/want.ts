@@ -6,6 +6,7 @@ import { invalidConfig, isObject, looseField, objectField } from '../protocol/co
 import type { PluginConfig } from '../protocol/config.ts'
 import type { AttachmentId, Invocation } from '../protocol/environment.ts'
 import { CniError } from '../protocol/error.ts'
+import { decodeDns } from '../protocol/result.ts'
 import type { Dns, Result, ResultRoute } from '../protocol/result.ts'
 import { parseBandwidth } from './bandwidth.ts'
 import type { Bandwidth } from './bandwidth.ts'
@@ -58,6 +59,7 @@ export function parseRequest(config: PluginConfig, invocation: Invocation, hostM
   const { fields, runtimeConfig } = config
   const { ipMasq } = fields
   if (ipMasq !== undefined && ipMasq !== null && typeof ipMasq !== 'boolean') throw invalidConfig(`ipMasq is ${JSON.stringify(ipMasq)}, not true or false`)
+  if (fields['dns'] !== undefined && fields['dns'] !== null) decodeDns(fields['dns'], 'configuration')
   ipamTypeOf(config)
   const mtu = configuredMtu(config) ?? hostMtu()
   return {
@@ -181,7 +183,7 @@ export function describeAttachment(attachment: Attachment, { netns }: Invocation
       ...addresses.map(({ family, address }) => ({ address: `${address}/${family === 'ipv4' ? 32 : 128}`, gateway: gateways[family], interface: before.length + 1 })),
     ],
     routes: [...(prevResult?.routes ?? []), ...routes],
-    dns: dnsOf(runtimeConfig['dns'], objectField(fields, 'dns')) ?? prevResult?.dns ?? allocated,
+    dns: dnsOf(runtimeConfig['dns'], fields['dns'] === undefined || fields['dns'] === null ? undefined : decodeDns(fields['dns'], 'configuration')) ?? prevResult?.dns ?? allocated,
   }
 }
 

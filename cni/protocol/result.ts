@@ -1,4 +1,5 @@
 /** Results of ADD (CNI specification 1.1.0, section 5), in the newest form inside and in the configuration's version outside. */
+import { canonicalAddress, parsePrefix } from '../../netlink/addresses.ts'
 import { CniError } from './error.ts'
 import { isAtLeast } from './version.ts'
 import type { CniVersion } from './version.ts'
@@ -83,11 +84,36 @@ export function decodeResult(value: unknown, source: string): Result {
     ips: objects(value, 'ips', source).map((one) => {
       const address = text(one['address'])
       if (address === undefined) throw new CniError('invalidConfig', `Cannot use ${source}: an entry of ips has no address`)
-      return { address, gateway: text(one['gateway']), interface: integer(one['interface']) }
+      check(source, `address ${JSON.stringify(address)}`, () => parsePrefix(address))
+      return { address, gateway: gatewayOf(one['gateway'], source), interface: integer(one['interface']) }
     }),
     routes: decodeRoutes(value, source),
-    dns: isObject(value['dns']) ? value['dns'] : {},
+    dns: decodeDns(value['dns'] ?? {}, source),
   }
+}
+
+function check(source: string, what: string, parse: () => unknown): void {
+  try {
+    parse()
+  } catch (error) {
+    throw new CniError('invalidConfig', `Cannot use ${source}: ${what}: ${(error as Error).message}`)
+  }
+}
+
+function gatewayOf(value: unknown, source: string): string | undefined {
+  const gateway = text(value)
+  if (gateway === undefined || gateway === '') return undefined
+  check(source, `gateway ${JSON.stringify(gateway)}`, () => canonicalAddress(gateway))
+  return gateway
+}
+
+/** The `dns` of a result or of a configuration. */
+export function decodeDns(value: unknown, source: string): Dns {
+  const isTexts = (list: unknown): boolean => Array.isArray(list) && list.every((one) => typeof one === 'string')
+  if (!isObject(value)) throw new CniError('invalidConfig', `Cannot use ${source}: dns is not an object`)
+  const wrong = ['nameservers', 'search', 'options'].find((name) => !isTexts(value[name] ?? []))
+  if (wrong !== undefined) throw new CniError('invalidConfig', `Cannot use ${source}: dns.${wrong} is not a list of text`)
+  return value
 }
 
 /** The `routes` of a result or of an IPAM configuration. */
@@ -95,8 +121,9 @@ export function decodeRoutes(value: JsonObject, source: string): ResultRoute[] {
   return objects(value, 'routes', source).map((one) => {
     const dst = text(one['dst'])
     if (dst === undefined) throw new CniError('invalidConfig', `Cannot use ${source}: an entry of routes has no dst`)
+    check(source, `route to ${JSON.stringify(dst)}`, () => parsePrefix(dst))
     return {
-      dst, gw: text(one['gw']), mtu: integer(one['mtu']), advmss: integer(one['advmss']), priority: integer(one['priority']), table: integer(one['table']), scope: integer(one['scope']),
+      dst, gw: gatewayOf(one['gw'], source), mtu: integer(one['mtu']), advmss: integer(one['advmss']), priority: integer(one['priority']), table: integer(one['table']), scope: integer(one['scope']),
     }
   })
 }
