@@ -37,6 +37,8 @@ export interface TestNetwork extends AsyncDisposable {
   readonly outside: Peer
   /** By name: `host`, `pod-a`, … */
   readonly spaces: ReadonlyMap<string, Netns>
+  /** Where a space is bound, for `nsenter --net=`. */
+  path(space: string): string
 }
 
 interface Link {
@@ -65,7 +67,7 @@ export async function makeNetwork(): Promise<TestNetwork> {
   const peers = [...spaces.keys()].map((name) => startPeer(path(name)))
   const [onHost, podA, podB, remote, outside] = peers.map(({ peer }) => peer) as [Peer, Peer, Peer, Peer, Peer]
   return {
-    host, hostPath: path('host'), onHost, podA, podB, remote, outside, spaces,
+    host, hostPath: path('host'), onHost, podA, podB, remote, outside, spaces, path,
     async [Symbol.asyncDispose]() {
       await Promise.all(peers.map(({ child }) => ended(child)))
       for (const [name, netns] of spaces) {
