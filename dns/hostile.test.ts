@@ -162,7 +162,7 @@ t.test('several questions on one connection are answered, each under its own id'
   const ids = new Set<number>()
   let received = Buffer.alloc(0)
   await new Promise<void>((resolve) => {
-    socket.on('data', (data) => {
+    socket.on('data', (data: Buffer) => {
       received = Buffer.concat([received, data])
       while (received.length >= 2 && received.length >= 2 + received.readUInt16BE()) {
         const end = 2 + received.readUInt16BE()
