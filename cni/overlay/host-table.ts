@@ -1,12 +1,12 @@
 /**
  * The host's own nftables table, one per family: what pods send out of the cluster carries the host's address, for nobody out there knows theirs;
- * and cluster DNS, which answers on the host itself, is not tracked. Pure.
+ * and cluster DNS, which answers on the host itself, is not tracked, nor are the tunnel's outer packets: what they hold has been tracked or will be. Pure.
  *
  *   table ip fairway-host {
  *     set pods { type ipv4_addr; flags interval; elements = { 10.244.0.0/24, 10.244.1.0/24 } }
  *     chain postrouting { type nat hook postrouting priority srcnat; ip saddr 10.244.0.0/24 ip daddr != @pods masquerade }
- *     chain prerouting { type filter hook prerouting priority raw; ip daddr 10.96.0.10 notrack; ip saddr 10.96.0.10 notrack }
- *     chain output { type filter hook output priority raw; … the same }
+ *     chain prerouting { type filter hook prerouting priority raw; ip daddr 10.90.0.1 udp dport 4789 notrack; ip daddr 10.96.0.10 notrack; ip saddr 10.96.0.10 notrack }
+ *     chain output { type filter hook output priority raw; ip saddr 10.90.0.1 udp dport 4789 notrack; … the same }
  *   }
  *
  * Services need no exception: what is sent to one has an endpoint's address by then. Other hosts are outside: their links need not carry our pods'
@@ -14,7 +14,7 @@
  */
 import { equal, masquerade, notIn, notrack, priorities, sameRule, sameSet } from '../../netlink/nftables/index.ts'
 import type { Chain, ChainSpec, ElementSpec, Operation, RuleSpec, Ruleset, SetSpec, TableId } from '../../netlink/nftables/index.ts'
-import { familyOf } from './want.ts'
+import { familyOf, vxlanPort } from './want.ts'
 import type { Family, Host } from './want.ts'
 
 export const hostTableName = 'fairway-host'
@@ -32,6 +32,8 @@ export interface HostTableOptions {
   readonly own: Host
   readonly peers: readonly Host[]
   readonly clusterDns: readonly string[]
+  /** This host's end of the tunnel. */
+  readonly tunnelAddress?: string | undefined
 }
 
 export function hostTableId(family: Family): TableId {
@@ -43,14 +45,17 @@ export function wantHostTables(options: HostTableOptions): ReadonlyMap<Family, H
   return new Map(families.map((family) => [family, wantHostTable(family, options)]))
 }
 
-function wantHostTable(family: Family, { own, peers, clusterDns }: HostTableOptions): HostTable | undefined {
+function wantHostTable(family: Family, { own, peers, clusterDns, tunnelAddress }: HostTableOptions): HostTable | undefined {
   const ours = own.podCIDRs.filter((cidr) => familyOf(cidr) === family)
   const dns = clusterDns.filter((address) => familyOf(address) === family)
-  if (ours.length === 0 && dns.length === 0) return undefined
+  const tunnel = tunnelAddress !== undefined && familyOf(tunnelAddress) === family ? tunnelAddress : undefined
+  if (ours.length === 0 && dns.length === 0 && tunnel === undefined) return undefined
   const [source, destination] = family === 'ipv4' ? (['ip saddr', 'ip daddr'] as const) : (['ip6 saddr', 'ip6 daddr'] as const)
   const pods: SetSpec = { name: 'pods', key: [family === 'ipv4' ? 'ipv4_addr' : 'ipv6_addr'], interval: true }
   const everyPod = [...new Set([own, ...peers].flatMap(({ podCIDRs }) => podCIDRs).filter((cidr) => familyOf(cidr) === family))]
   const untracked = dns.flatMap((address) => [{ statements: [equal(destination, address), notrack] }, { statements: [equal(source, address), notrack] }])
+  const outer = (side: typeof source | typeof destination): RuleSpec[] => (
+    tunnel === undefined ? [] : [{ statements: [equal(side, tunnel), equal('meta l4proto', 'udp'), equal('th dport', vxlanPort), notrack] }])
   return {
     table: hostTableId(family),
     pods,
@@ -60,8 +65,8 @@ function wantHostTable(family: Family, { own, peers, clusterDns }: HostTableOpti
         chain: { name: 'postrouting', base: { type: 'nat', hook: 'postrouting', priority: priorities.srcnat, policy: 'accept' } },
         rules: ours.map((cidr) => ({ statements: [equal(source, cidr), notIn([destination], pods.name), masquerade()] })),
       },
-      { chain: { name: 'prerouting', base: { type: 'filter', hook: 'prerouting', priority: priorities.raw, policy: 'accept' } }, rules: untracked },
-      { chain: { name: 'output', base: { type: 'filter', hook: 'output', priority: priorities.raw, policy: 'accept' } }, rules: untracked },
+      { chain: { name: 'prerouting', base: { type: 'filter', hook: 'prerouting', priority: priorities.raw, policy: 'accept' } }, rules: [...outer(destination), ...untracked] },
+      { chain: { name: 'output', base: { type: 'filter', hook: 'output', priority: priorities.raw, policy: 'accept' } }, rules: [...outer(source), ...untracked] },
     ],
   }
 }

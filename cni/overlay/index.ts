@@ -153,7 +153,7 @@ class NodeOverlay implements Overlay {
     const have = readOverlay(this.#route, netns)
     this.#vxlanLink = have.vxlan?.index
     const plan = planOverlay(want, have)
-    const failures = [...applyOverlay(plan, this.#route, netns), ...this.#syncHostTables({ own, peers, clusterDns })]
+    const failures = [...applyOverlay(plan, this.#route, netns), ...this.#syncHostTables({ own, peers, clusterDns, tunnelAddress: want.vxlan?.local })]
     this.#account(want, { plan, failures, peers })
     this.#reachability.follow(reachTargets(want, peers))
     // pods of this host may run although one peer cannot be reached

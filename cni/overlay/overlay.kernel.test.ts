@@ -48,6 +48,11 @@ for (const backend of ['vxlan', 'host-gw'] as const) {
     t.equal((a.object['interfaces'] as { mtu: number }[])[1]?.mtu, backend === 'vxlan' ? 1450 : 1500)
     t.match(await one.run('a', 'ping', '-c', '1', '-W', '2', addressOf(b)), { status: 0 }, 'pod to pod')
     t.match(await one.run('a', 'ping', '-c', '1', '-W', '2', '-s', '4000', addressOf(b)), { status: 0 }, 'in fragments')
+    if (backend === 'vxlan') {
+      const [here, there] = [one, two].map(({ route }) => route.links.get(vxlanLinkName))
+      t.match(here, { mac: /^02:/, mtu: 1450, vxlan: { port: 4789, learning: false, local: '10.90.0.1' } })
+      t.not(here?.mac, there?.mac, 'each host has a MAC of its own')
+    }
     if (backend === 'vxlan') t.match(await one.run('a', 'ping', '-c', '1', '-W', '2', 'fd00:10:244:2::2'), { status: 0 }, 'pod to pod by IPv6')
     t.match(await one.run(undefined, 'ping', '-c', '1', '-W', '2', addressOf(b)), { status: 0 }, 'host to pod of the other')
     t.match(await sendLine(one, two.pod('b'), addressOf(b)), { line: 'over tcp' })
@@ -118,11 +123,15 @@ t.test('pods leave the cluster with the address of their host, and each other wi
   t.match(await sendLine(one, two.pod('b'), addressOf(b)), { source: addressOf(a) }, 'another pod sees the pod')
   t.match(await sendLine(one, two.netns, '10.90.0.2'), { source: '10.90.0.1' }, 'another host sees the host')
   t.match(await sendLine(one, one.netns, '10.96.0.10'), { source: addressOf(a) }, 'cluster DNS of the own host sees the pod')
-  t.notMatch((await one.run(undefined, 'conntrack', '-L')).stdout, '10.96.0.10', 'and is not tracked')
+  const tracked = (await one.run(undefined, 'conntrack', '-L')).stdout
+  t.notMatch(tracked, '10.96.0.10', 'and is not tracked')
+  t.match(tracked, addressOf(b), 'what goes through the tunnel is')
+  t.notMatch(tracked, 'dport=4789', 'once')
   const rules = (await one.run(undefined, 'nft', 'list', 'table', 'ip', hostTableName)).stdout
   t.match(rules, 'ip saddr 10.244.1.0/24 ip daddr != @pods masquerade')
   t.match(rules, /elements = \{ 10\.244\.1\.0\/24,\s+10\.244\.2\.0\/24 \}/)
-  t.match(rules, /hook output priority raw; policy accept;\s+ip daddr 10\.96\.0\.10 notrack\s+ip saddr 10\.96\.0\.10 notrack/)
+  t.match(rules, /hook prerouting priority raw; policy accept;\s+ip daddr 10\.90\.0\.1 udp dport 4789 notrack\s/)
+  t.match(rules, /hook output priority raw; policy accept;\s+ip saddr 10\.90\.0\.1 udp dport 4789 notrack\s+ip daddr 10\.96\.0\.10 notrack\s+ip saddr 10\.96\.0\.10 notrack/)
 })
 
 t.test('peers that go or move are followed, and a restart adopts what is there', async (t) => {
