@@ -9,6 +9,7 @@ export function openMemoryStore(): Store {
 }
 
 class MemoryStore implements Store {
+  readonly isShared = false
   /** Revisions of each key in ascending order, tombstones included, as far as they are not compacted. */
   readonly #keys = new Map<string, Change[]>()
   /** Every change after the compacted revision. */

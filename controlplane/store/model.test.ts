@@ -1,15 +1,23 @@
 import * as fc from 'fast-check'
 import t from 'tap'
-import { isStoreError, openMemoryStore, openSqliteStore } from './index.ts'
+import { isStoreError, openEtcdStore, openMemoryStore, openSqliteStore } from './index.ts'
 import type { Change, Store } from './index.ts'
+import { hasEtcd, startEtcd } from './test-support/etcd.ts'
 
 // The model: the plain list of everything that was committed. All answers are computed from it anew.
 class Model {
   readonly log: { revision: number; key: string; value: string | undefined }[] = []
-  compacted = 0
+  /** Where the store began: an etcd that others have used before does not begin at 1. */
+  readonly first: number
+  compacted: number
+
+  constructor(first: number, compacted: number) {
+    this.first = first
+    this.compacted = compacted
+  }
 
   get revision(): number {
-    return this.log.at(-1)?.revision ?? 1
+    return this.log.at(-1)?.revision ?? this.first
   }
 
   at(key: string, revision: number): { value: string; revision: number } | undefined {
@@ -67,20 +75,27 @@ async function compare(store: Store, model: Model, operation: Extract<Operation,
     if (keys.join() !== model.keys(revision).join()) throw new Error(`range ${keys.join()} is not ${model.keys(revision).join()}`)
   } else if (operation.kind === 'watch') {
     const changes: Change[] = []
+    const expected = model.log.filter((change) => change.revision >= revision && change.key.startsWith('/a'))
     try {
-      store.watch('/a', { fromRevision: revision, onChanges: (more) => changes.push(...more), onEnd: () => {} }).close()
+      const watch = store.watch('/a', { fromRevision: revision, onChanges: (more) => changes.push(...more), onEnd: () => {} })
+      await until(() => changes.length >= expected.length)
+      watch.close()
     } catch (error) {
       if (revision > model.compacted || !isStoreError(error, 'compacted')) throw error
       return
     }
-    const expected = model.log.filter((change) => change.revision >= revision && change.key.startsWith('/a'))
     if (changes.map((change) => change.revision).join() !== expected.map((change) => change.revision).join()) throw new Error('wrong history')
   }
 }
 
+/** Gives what comes over a connection the time to come; what does not come is then missed by the comparison. */
+async function until(isThere: () => boolean): Promise<void> {
+  for (let turn = 0; turn < 400 && !isThere(); turn++) await new Promise((resolve) => void setTimeout(resolve, 5))
+}
+
 async function run(open: () => Store, operations: readonly Operation[], durable: boolean): Promise<void> {
-  const model = new Model()
   let store = open()
+  const model = new Model(await store.currentRevision(), store.compactedRevision)
   const live: number[] = []
   const listen = (): void => void store.watch('/', { fromRevision: model.revision + 1, onChanges: (more) => live.push(...more.map((change) => change.revision)), onEnd: () => {} })
   listen()
@@ -90,6 +105,8 @@ async function run(open: () => Store, operations: readonly Operation[], durable:
     else if (durable) {
       await store.close()
       store = open()
+      // etcd is asked what it still has when it is used first.
+      await store.currentRevision()
       listen()
     }
   }
@@ -111,5 +128,19 @@ t.test('whatever is done to the SQLite store, also reopened in between, it answe
       return run(() => openSqliteStore(mine), operations, true)
     }),
     { numRuns: 60 },
+  )
+})
+
+t.test('whatever is done to the etcd store, also reopened in between, it answers as the model does', { skip: !hasEtcd && 'needs etcd (Debian: etcd-server)' }, async (t) => {
+  const [member] = await startEtcd(t.testdir())
+  if (member === undefined) throw new Error('Cannot test: there is no etcd')
+  t.teardown(() => member.kill())
+  let run_ = 0
+  await fc.assert(
+    fc.asyncProperty(fc.array(operation, { maxLength: 40 }), (operations) => {
+      const root = `/run-${run_++}`
+      return run(() => openEtcdStore({ endpoints: [member.url], root }), operations, true)
+    }),
+    { numRuns: 25 },
   )
 })

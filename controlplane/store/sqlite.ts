@@ -40,6 +40,7 @@ export function openSqliteStore(directory: string, options: SqliteStoreOptions =
 }
 
 class SqliteStore implements Store {
+  readonly isShared = false
   readonly #database: DatabaseSync
   readonly #statements: ReturnType<typeof prepare>
   readonly #pagesMax: number

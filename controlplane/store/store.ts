@@ -15,6 +15,7 @@ export interface Change {
   readonly revision: number
   readonly key: string
   readonly value: Uint8Array | undefined
+  /** 0 of a deletion in etcd, which does not tell. */
   readonly createRevision: number
 }
 
@@ -40,6 +41,8 @@ export interface WatchOptions {
   readonly fromRevision: number
   /** Called with changes in order of revision, without gaps and duplicates, and before the promise of the write resolves. */
   onChanges(changes: readonly Change[]): void
+  /** Every change up to this revision has been delivered: told where revisions are spent on keys that are not this watch's. */
+  onProgress?(revision: number): void
   /** The watch ended without being closed: the revisions were compacted away, or the connection to the store was lost. */
   onEnd(error: StoreError): void
 }
@@ -57,6 +60,8 @@ export interface Store {
   currentRevision(): Promise<number>
   /** Revisions up to this one can no longer be watched or read, apart from what is current at it. 0: all are there. */
   readonly compactedRevision: number
+  /** Other processes may write to it too, so that what one has not heard of yet may be there already. */
+  readonly isShared: boolean
   /** Fails with `exists` when the key is there. */
   create(key: string, value: Uint8Array): Promise<number>
   /** Compare and swap. Fails with `conflict` when the key's `modRevision` is another, with `not-found` when it is gone. */

@@ -43,6 +43,7 @@ export class WatchCache {
     this.#watch = this.#store.watch('/registry/', {
       fromRevision: start + 1,
       onChanges: (changes) => this.#apply(changes),
+      onProgress: (revision) => this.#advance(revision),
       onEnd: onLost,
     })
     await this.reached(current)
@@ -84,6 +85,11 @@ export class WatchCache {
       this.#revision = revision
       this.#byPrefix.get(key.slice(0, end))?.apply(revision, key, value)
     }
+    this.#advance(this.#revision)
+  }
+
+  #advance(revision: number): void {
+    this.#revision = revision
     if (this.#waiting.length === 0) return
     const ready = this.#waiting.filter((waiter) => waiter.revision <= this.#revision)
     this.#waiting = this.#waiting.filter((waiter) => waiter.revision > this.#revision)
