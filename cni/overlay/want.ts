@@ -121,6 +121,11 @@ export interface WantOptions {
   readonly clusterDns: readonly string[]
 }
 
+/** A host that joins is known before it has said where it is: that is no problem yet. */
+function isPlaced({ addresses }: Host): boolean {
+  return Object.keys(addresses).length > 0
+}
+
 /** The family of the tunnel: IPv4 where this host has it. */
 function tunnelFamily({ addresses }: Host): Family {
   return addresses.ipv4 === undefined ? 'ipv6' : 'ipv4'
@@ -157,7 +162,7 @@ function wantVxlan({ own, peers, underlays, computeChecksums = false }: WantOpti
     },
     routes: gateways.map(({ destination, gateway }) => ({ destination, gateway, link: vxlanLinkName, onlink: true, type: 'unicast' })),
     podMtu: mtu,
-    problems: peers.filter(({ addresses }) => addresses[family] === undefined).map(({ name }) => `node ${name} has no ${family === 'ipv4' ? 'IPv4' : 'IPv6'} address`),
+    problems: peers.filter((peer) => peer.addresses[family] === undefined && isPlaced(peer)).map(({ name }) => `node ${name} has no ${family === 'ipv4' ? 'IPv4' : 'IPv6'} address`),
   }
 }
 
@@ -168,8 +173,8 @@ function wantHostGateway(options: WantOptions): BackendWant {
   for (const peer of peers) {
     for (const destination of peer.podCIDRs) {
       const route = directRoute(options, peer, destination)
-      if (typeof route === 'string') problems.push(route)
-      else routes.push(route)
+      if (typeof route !== 'string') routes.push(route)
+      else if (isPlaced(peer)) problems.push(route)
     }
   }
   const mtus = [...new Set(own.podCIDRs.map((cidr) => familyOf(cidr)))].flatMap((family) => underlays[family]?.mtu ?? [])
