@@ -12,12 +12,15 @@ import { attributes, be16, be32, be64, ipv4, ipv6, message, struct, u16, u32, u8
 import type { Decoded, Encodable } from './layout.ts'
 import type { Netns } from './netns.ts'
 import { NETLINK_NETFILTER, NLM_F_CREATE, NLM_F_EXCL, NetlinkSocket } from './socket.ts'
-import type { Message } from './socket.ts'
+import type { Listening, Message } from './socket.ts'
 
 const NFNL_SUBSYS_CTNETLINK = 1
 const IPCTNL_MSG_CT_NEW = NFNL_SUBSYS_CTNETLINK << 8
 const IPCTNL_MSG_CT_GET = (NFNL_SUBSYS_CTNETLINK << 8) | 1
 const IPCTNL_MSG_CT_DELETE = (NFNL_SUBSYS_CTNETLINK << 8) | 2
+
+const NFNLGRP_CONNTRACK_DESTROY = 3
+const LISTENING_BYTES = 4 << 20
 
 const nfgenmsg = struct({ family: u8, version: u8, resourceId: be16 })
 
@@ -79,6 +82,9 @@ export interface ConntrackEntry {
   readonly mark: number
   readonly zone: number
   readonly id?: number | undefined
+  /** What it carried in each direction, headers included; where the namespace counts it (`nf_conntrack_acct`). */
+  readonly originalBytes?: number | undefined
+  readonly replyBytes?: number | undefined
 }
 
 /** An address, and perhaps one port of it. */
@@ -111,6 +117,11 @@ export class Conntrack {
   /** All entries, or those that one filter matches. */
   list(filter?: ConntrackFilter): ConntrackEntry[] {
     return filter === undefined ? this.#dump({ header: {}, attributes: {} }) : this.#listFamily(familyOf(filter), [filter])
+  }
+
+  /** All entries; the look through the table is in a thread of the pool. Not to be used for anything else until it is done. */
+  async listInThread(): Promise<ConntrackEntry[]> {
+    return (await this.#socket.dumpInThread(IPCTNL_MSG_CT_GET, 0, conntrackMessage.encode({ header: {}, attributes: {} }), listing)).map(read)
   }
 
   /**
@@ -247,6 +258,18 @@ export function deleteConntrack(filters: ConntrackFilter | readonly ConntrackFil
   return conntrack.deleteMatching('protocol' in filters ? [filters] : filters)
 }
 
+/** Calls for every connection that ends, with what it carried. `onOverrun`: more ended than could be told. */
+export function listenForEnds(onEnd: (entry: ConntrackEntry) => void, onOverrun: () => void, options: { readonly netns?: Netns | undefined } = {}): Listening {
+  const socket = NetlinkSocket.open(NETLINK_NETFILTER, { ...options, groups: [NFNLGRP_CONNTRACK_DESTROY], receiveBufferBytes: LISTENING_BYTES })
+  const listening = socket.listen((message) => message.type === IPCTNL_MSG_CT_DELETE && onEnd(read(message)), onOverrun)
+  return {
+    close() {
+      listening.close()
+      socket.close()
+    },
+  }
+}
+
 function familyOf(filter: ConntrackFilter): number {
   const address = filter.originalDestination?.address ?? filter.replySource?.address
   if (address === undefined) throw new TypeError(`Cannot match conntrack entries of ${filter.protocol}: the filter has no address`)
@@ -315,7 +338,13 @@ function readEntry({ header, attributes }: Decoded<typeof conntrackMessage>): Co
     mark: attributes.mark ?? 0,
     zone: attributes.zone ?? 0,
     id: attributes.id,
+    originalBytes: byteCount(attributes.originalCounters),
+    replyBytes: byteCount(attributes.replyCounters),
   }
+}
+
+function byteCount(value: Decoded<typeof counters> | undefined): number | undefined {
+  return value?.bytes === undefined ? undefined : Number(value.bytes)
 }
 
 function describeTuple({ source, sourcePort, destination, destinationPort }: ConntrackTuple): string {
