@@ -1,4 +1,4 @@
-/** The proxy's health over HTTP, with kube-proxy's paths and words: `/healthz`, `/livez`, `/proxyMode`. */
+/** The proxy's health over HTTP, with kube-proxy's paths and words: `/healthz`, `/livez`, `/proxyMode`; and its metrics. */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Clock } from '../api/clock.ts'
@@ -22,19 +22,28 @@ export interface HealthOptions {
   readonly bindAddress: string
   readonly clock: Clock
   readonly health: () => Health
+  /** The text of `/metrics`; left out, there is none. */
+  readonly metrics?: (() => Promise<string>) | undefined
 }
 
 /** Changes that wait longer than this are not healthy: two of kube-proxy's default sync periods. */
 const waitingMsMax = 60_000
 
 /** Starts serving; rejects with a sentence when it cannot. */
-export async function startHealthServer({ bindAddress, clock, health }: HealthOptions): Promise<HealthServer> {
+export async function startHealthServer({ bindAddress, clock, health, metrics }: HealthOptions): Promise<HealthServer> {
   const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(bindAddress)
   if (match === null) throw new Error(`Cannot serve health on ${bindAddress}: it is no ADDRESS:PORT`)
   const server = createServer((request, response) => {
     const path = (request.url ?? '').split('?')[0]
     if (path === '/proxyMode') {
       response.end('nftables')
+      return
+    }
+    if (path === '/metrics' && metrics !== undefined) {
+      metrics().then(
+        (text) => response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }).end(text),
+        (error: Error) => response.writeHead(500).end(`${error.message}\n`),
+      )
       return
     }
     if (path !== '/healthz' && path !== '/livez') {

@@ -22,12 +22,15 @@ import { families } from './families.ts'
 import { startHealthServer } from './health.ts'
 import { HealthChecks } from './health-checks.ts'
 import type { HealthServer } from './health.ts'
+import { ProxyMetrics } from './metrics.ts'
 import { nodeView } from './node.ts'
 import type { NodeOptions } from './node.ts'
 import { parseFrontendId, serviceNameLabel, wantNode, wantService } from './service.ts'
 import type { NodeView, ServiceWant } from './service.ts'
 import { hiddenBy, hostSockets } from './sockets.ts'
 import { Sync } from './sync.ts'
+import { Traffic } from './traffic.ts'
+import type { OwnerOf } from './traffic.ts'
 import { Want } from './want.ts'
 
 export { cleanupProxy } from './cleanup.ts'
@@ -43,6 +46,10 @@ export interface ProxyOptions extends NodeOptions {
   readonly netns?: Netns | undefined
   /** Where health is served, by default 127.0.0.1:10256; `none`: nowhere. */
   readonly healthzBindAddress?: string | undefined
+  /** Where `/metrics` and `/proxyMode` are served; left out, nowhere. */
+  readonly metricsBindAddress?: string | undefined
+  /** Whether `/metrics` has connections and bytes of each service. The kernel then tells of every connection that ends. */
+  readonly traffic?: boolean | undefined
   /** For tests: in place of the kernel's. */
   readonly nftables?: Nftables | undefined
 }
@@ -50,10 +57,15 @@ export interface ProxyOptions extends NodeOptions {
 export interface Proxy extends Component {
   /** Where health is served. */
   readonly healthzAddress: string | undefined
+  readonly metricsAddress: string | undefined
+  /** The text of `/metrics`. */
+  metricsText(): Promise<string>
 }
 
 const syncKey = 'sync'
 const byService = 'service'
+/** discovery/v1 EndpointsLastChangeTriggerTime: when the pod or service changed for which the slice was written. */
+const triggerAnnotation = 'endpoints.kubernetes.io/last-change-trigger-time'
 /** Changes that come within this time are one transaction. */
 const gatherMs = 1
 /** Somebody else's changes of the table are mended no sooner, so that two who disagree do not take a processor each. */
@@ -100,6 +112,7 @@ class ServiceProxy implements Proxy {
   readonly #sync: Sync
   readonly #healthChecks: HealthChecks
   readonly #want = new Want()
+  readonly #metrics = new ProxyMetrics()
   /** Frontends that are none of the cluster's own addresses, by service; those of which it was not yet asked whether they hide a socket; and the answers. */
   readonly #onHost = new Map<string, readonly string[]>()
   readonly #unasked = new Set<string>()
@@ -114,6 +127,10 @@ class ServiceProxy implements Proxy {
   #lastSync: number | undefined
   #failure: unknown
   #health: HealthServer | undefined
+  #metricsServer: HealthServer | undefined
+  #traffic: Traffic | undefined
+  /** When what waits was changed, as slices say it. */
+  #triggers: number[] = []
   #resolveDone: () => void
 
   constructor(options: ProxyOptions) {
@@ -141,17 +158,22 @@ class ServiceProxy implements Proxy {
     return this.#health?.address
   }
 
+  get metricsAddress(): string | undefined {
+    return this.#metricsServer?.address
+  }
+
+  async metricsText(): Promise<string> {
+    return this.#metrics.text({ services: this.#services.list().length, pendingServices: this.#dirty.size, traffic: (await this.#traffic?.read()) ?? [] })
+  }
+
   async start(): Promise<void> {
-    const { clock, healthzBindAddress = '127.0.0.1:10256' } = this.#options
     try {
-      if (healthzBindAddress !== 'none') {
-        this.#health = await startHealthServer({ bindAddress: healthzBindAddress, clock, health: () => ({ waitingSince: this.#waitingSince, lastSync: this.#lastSync }) })
-      }
+      await this.#serve()
       this.#allowLocalhost()
       this.#informers.start()
       await this.#informers.synced
       this.#services.onChange((change) => this.#serviceChanged(change.new ?? change.old))
-      this.#slices.onChange(({ old, new: slice }) => this.#markDirty([...(serviceOf(old) ?? []), ...(serviceOf(slice) ?? [])]))
+      this.#slices.onChange(({ old, new: slice }) => this.#sliceChanged(old, slice))
       this.#nodes.onChange(() => this.#nodeChanged())
       this.#queue.add(syncKey)
       await this.#queue.idle()
@@ -162,20 +184,36 @@ class ServiceProxy implements Proxy {
     }
   }
 
+  async #serve(): Promise<void> {
+    const { clock, healthzBindAddress = '127.0.0.1:10256', metricsBindAddress = 'none', traffic = false, netns, log } = this.#options
+    const serving = { clock, health: () => ({ waitingSince: this.#waitingSince, lastSync: this.#lastSync }) }
+    if (healthzBindAddress !== 'none') this.#health = await startHealthServer({ ...serving, bindAddress: healthzBindAddress })
+    if (metricsBindAddress !== 'none') this.#metricsServer = await startHealthServer({ ...serving, bindAddress: metricsBindAddress, metrics: () => this.metricsText() })
+    if (traffic) this.#traffic = new Traffic({ netns, log, ownerOf: (frontend) => this.#ownerOf(frontend) })
+  }
+
+  #ownerOf(frontend: string): ReturnType<OwnerOf> {
+    const target = this.#want.target(frontend)
+    return target === undefined ? undefined : { service: target.service, port: target.port === '' ? frontend.slice(frontend.lastIndexOf(' ') + 1) : target.port }
+  }
+
   async stop(): Promise<void> {
     await this.#queue.stop()
+    this.#traffic?.close()
     this.#informers.stop()
     await this.#cleaner.stop()
     this.#sync.close()
     if (this.#options.nftables === undefined) this.#nftables.close()
     await this.#healthChecks.close()
     await this.#health?.close()
+    await this.#metricsServer?.close()
     await this.#events.flush()
     this.#resolveDone()
   }
 
   #failed(error: unknown): void {
     this.#failure = error
+    this.#metrics.failed()
     this.#options.log.error('cannot bring services to the kernel, trying again', { error })
   }
 
@@ -191,7 +229,18 @@ class ServiceProxy implements Proxy {
   }
 
   #serviceChanged(service: KubeObject | undefined): void {
-    if (service !== undefined) this.#markDirty([objectKey(service)])
+    if (service === undefined) return
+    this.#metrics.changed('service', this.#options.clock.now())
+    this.#markDirty([objectKey(service)])
+  }
+
+  #sliceChanged(old: EndpointSlice | undefined, slice: EndpointSlice | undefined): void {
+    this.#metrics.changed('endpoint', this.#options.clock.now())
+    // What was there when the proxy began has waited for the proxy, and not for the network.
+    const trigger = slice?.metadata.annotations?.[triggerAnnotation]
+    const time = trigger === undefined || trigger === old?.metadata.annotations?.[triggerAnnotation] ? Number.NaN : Date.parse(trigger)
+    if (this.#lastSync !== undefined && Number.isFinite(time)) this.#triggers.push(time)
+    this.#markDirty([...(serviceOf(old) ?? []), ...(serviceOf(slice) ?? [])])
   }
 
   #nodeChanged(): void {
@@ -213,10 +262,13 @@ class ServiceProxy implements Proxy {
   async #reconcile(): Promise<void> {
     const { clock } = this.#options
     await clock.sleep(gatherMs)
+    const started = clock.monotonicMs()
     if (this.#nodeIsDirty) this.#want.put('', wantNode(this.#node, families))
     this.#nodeIsDirty = false
     const dirty = [...this.#dirty]
     this.#dirty.clear()
+    const triggers = this.#triggers
+    this.#triggers = []
     for (const key of dirty) this.#wantService(key)
     const began = this.#waitingSince
     const { changes, stale } = await this.#sync.sync(this.#want)
@@ -224,6 +276,7 @@ class ServiceProxy implements Proxy {
     this.#askForHidden()
     for (const key of dirty) this.#tellProblems(key)
     this.#lastSync = clock.now()
+    this.#metrics.synced({ seconds: (clock.monotonicMs() - started) / 1000, changes, now: this.#lastSync, triggers })
     if (this.#dirty.size === 0) this.#waitingSince = undefined
     if (changes > 0) this.#options.log.debug('services are in the kernel', { changes, ms: Math.round(clock.monotonicMs() - (began ?? clock.monotonicMs())) })
   }
@@ -275,6 +328,7 @@ class ServiceProxy implements Proxy {
   #tellProblems(key: string): void {
     const service = this.#services.getByKey(key)
     if (service === undefined) {
+      this.#traffic?.forget(key)
       for (const reason of ['NotServed', 'SocketHidden']) this.#told.delete(`${reason} ${key}`)
       return
     }

@@ -29,6 +29,7 @@ if (process.getuid?.() !== 0) {
   process.exit()
 }
 
+t.setTimeout(3_600_000)
 const histories = Number(process.env['PROXY_HISTORIES'] ?? 150)
 const seed = Number(process.env['PROXY_SEED'] ?? Date.now() % 1_000_000)
 

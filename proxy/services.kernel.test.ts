@@ -27,7 +27,7 @@ const api = new SmallApi()
 api.putNode(node)
 await Promise.all([podA.serve('tcp', 8080, 'a'), podB.serve('tcp', 8080, 'b'), podB.serve('tcp', 9090, 'b9090'), remote.serve('tcp', 8080, 'remote'), onHost.serve('tcp', 30099, 'host'), onHost.serve('udp', 30099, 'host', '0.0.0.0')])
 const proxy = await startProxy({
-  client: api.client, nodeName: 'node-1', netns: network.host, clock: systemClock, random: Math.random, healthzBindAddress: 'none', serviceClusterIPRange: ['10.96.0.0/12'],
+  client: api.client, nodeName: 'node-1', netns: network.host, clock: systemClock, random: Math.random, healthzBindAddress: 'none', serviceClusterIPRange: ['10.96.0.0/12'], metricsBindAddress: '127.0.0.1:0', traffic: true,
   nodePortAddresses: ['192.0.2.0/24', '198.51.100.0/24', '127.0.0.0/8'], log: createLogger({ level: process.env['PROXY_LOG'] === undefined ? 'error' : 'debug' }),
 })
 t.teardown(() => proxy.stop())
@@ -172,4 +172,35 @@ t.test('a node port that takes clients from a program of the host is told', asyn
   t.match(messages, [/^greedy: Clients of node-1 itself are taken: .*192\.0\.2\.1 tcp 30099 hides what listens on :: port 30099/])
   t.match(messages, [/192\.0\.2\.1 udp 30099 hides what listens on 0\.0\.0\.0 port 30099/])
   t.match(await outside.call('tcp', '192.0.2.1', 30099), /^b /)
+})
+
+t.test('what went through each service is counted, connections that ended and such that are open', async (t) => {
+  api.putService(service('counted', { clusterIP: '10.96.1.11', ports: [{ name: 'http', port: 80 }] }))
+  api.putSlice(slice('counted', ['10.244.0.6'], { ports: [{ name: 'http', port: 8080 }] }))
+  await eventually('in the kernel', inKernel('10.96.1.11 . tcp . 80 : goto n1'))
+  for (let call = 0; call < 5; call += 1) t.match(await podA.call('tcp', '10.96.1.11', 80), /^b /)
+  await podA.open('counted', '10.96.1.11', 80)
+  const read = async (): Promise<string> => (await fetch(`http://${proxy.metricsAddress}/metrics`)).text()
+  const text = await read()
+  t.match(text, 'fairway_proxy_service_connections_total{namespace="default",service="counted",port="http"} 6')
+  const [bytesIn = 0, bytesOut = 0] = ['in', 'out'].map((direction) => Number(new RegExp(`fairway_proxy_service_bytes_total\\{namespace="default",service="counted",port="http",direction="${direction}"\\} (\\d+)`).exec(text)?.[1]))
+  t.ok(bytesIn > 6 * 100 && bytesOut > 6 * 100, `${bytesIn} and ${bytesOut} bytes`)
+  // a handshake alone is 3 packets of 40 bytes; what ends is counted once
+  execFileSync('nsenter', [`--net=${network.hostPath}`, 'conntrack', '-D', '-p', 'tcp', '--orig-dst', '10.96.1.11'], { stdio: 'ignore' })
+  await eventually('still 6', async () => (await read()).includes('service="counted",port="http"} 6'))
+  api.deleteService('counted')
+  await eventually('no more spoken of', async () => !(await read()).includes('service="counted"'))
+})
+
+t.test('what the proxy did is counted under the names that kube-proxy gives it', async (t) => {
+  const given = slice('sctp', ['10.244.0.6', '10.244.1.5'], { ports: [{ port: 38_412, protocol: 'SCTP' }] })
+  api.putSlice({ ...given, metadata: { ...given.metadata, annotations: { 'endpoints.kubernetes.io/last-change-trigger-time': new Date(Date.now() - 400).toISOString() } } })
+  await eventually('in the kernel', inKernel('10.96.1.1 . sctp . 36412 : goto n2'))
+  const text = await (await fetch(`http://${proxy.metricsAddress}/metrics`)).text()
+  t.match(text, 'kubeproxy_network_programming_duration_seconds_bucket{le="0.25"} 0\n')
+  t.match(text, /kubeproxy_network_programming_duration_seconds_count 1\n/)
+  t.match(text, /kubeproxy_sync_proxy_rules_duration_seconds_count [1-9]/)
+  t.match(text, /kubeproxy_sync_proxy_rules_endpoint_changes_total [1-9]/)
+  t.match(text, /kubeproxy_sync_proxy_rules_nftables_sync_failures_total 0/)
+  t.equal(await (await fetch(`http://${proxy.metricsAddress}/proxyMode`)).text(), 'nftables')
 })

@@ -18,6 +18,7 @@ if (process.getuid?.() !== 0) {
   process.exit()
 }
 
+t.setTimeout(3_600_000)
 const full = process.env['PROXY_SOAK'] === 'full'
 const { open, perSecond, restarts, changes } = full ? { open: 1000, perSecond: 2000, restarts: 100, changes: 1000 } : { open: 100, perSecond: 200, restarts: 4, changes: 40 }
 /** What is asked for. */
