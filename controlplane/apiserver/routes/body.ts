@@ -8,7 +8,7 @@ import { jsonPatch, mergePatch } from '../patch/merge.ts'
 import { strategicMerge } from '../patch/strategic.ts'
 import { isTrue } from '../request-info.ts'
 import { checkFields, strictMessage } from '../schema/index.ts'
-import { badRequest, unsupportedMediaType } from '../status.ts'
+import { badRequest, invalid, unsupportedMediaType } from '../status.ts'
 import type { Call } from './call.ts'
 import { duplicateFields } from './duplicate-fields.ts'
 
@@ -34,6 +34,25 @@ export async function readKind(request: HttpRequest, kind: Pick<ResourceDescript
   return toObject(decodeBody(await request.readBody(bodyBytesMax), request.headers['content-type']), kind)
 }
 
+export const applyType = 'application/apply-patch+yaml'
+
+export function patchType({ headers }: HttpRequest): string {
+  return (headers['content-type'] ?? '').split(';')[0]?.trim() ?? ''
+}
+
+/** A configuration to be applied (server-side apply), in YAML or JSON. */
+export async function readConfiguration(call: Call): Promise<{ readonly config: ApiObject; readonly force: boolean }> {
+  const { request, descriptor } = call
+  if ((request.query.get('fieldManager') ?? '') === '') {
+    throw invalid({ group: 'meta.k8s.io', kind: 'PatchOptions' }, '', [{ field: 'fieldManager', type: 'FieldValueRequired', detail: 'is required for apply patch' }])
+  }
+  const decoded = decodeBody(await request.readBody(bodyBytesMax), applyType)
+  if (isRecord(decoded) && (decoded['apiVersion'] === undefined || decoded['kind'] === undefined)) throw badRequest('the applied configuration must say its apiVersion and kind')
+  const config = checked(call, toObject(decoded, descriptor), [])
+  if (config.metadata.managedFields !== undefined) throw badRequest('metadata.managedFields must be nil')
+  return { config, force: isTrue(request.query.get('force')) }
+}
+
 /** What turns the current state of an object into the wanted one. */
 export type Patch = (current: ApiObject) => ApiObject
 
@@ -41,8 +60,8 @@ export type Patch = (current: ApiObject) => ApiObject
 export async function readPatch(call: Call, kind: Pick<ResourceDescriptor, 'group' | 'version' | 'kind'>): Promise<Patch> {
   const { request, descriptor } = call
   const validation = validationOf(request)
-  const type = (request.headers['content-type'] ?? '').split(';')[0]?.trim() ?? ''
-  const apply = patchOf(type, kind.kind)
+  if (request.query.has('force')) throw invalid({ group: 'meta.k8s.io', kind: 'PatchOptions' }, '', [{ field: 'force', type: 'FieldValueForbidden', detail: 'may not be specified for non-apply patch' }])
+  const apply = patchOf(patchType(request), kind.kind)
   const text = (await request.readBody(bodyBytesMax)).toString()
   const duplicates = validation === 'Ignore' ? [] : duplicateFields(text)
   const patch = parseJson(text)

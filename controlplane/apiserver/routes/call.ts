@@ -12,9 +12,11 @@ import type { Reader } from '../read.ts'
 import type { Registry } from '../registry.ts'
 import { Representation } from '../representation.ts'
 import type { RequestInfo } from '../request-info.ts'
-import { badRequest } from '../status.ts'
+import { badRequest, invalid } from '../status.ts'
 import type { Watches } from '../watch.ts'
 import type { WriteOptions, Writer } from '../write/writer.ts'
+
+const managerLengthMax = 128
 
 /** The parts of a server that routes work with. */
 export interface Serving {
@@ -44,7 +46,15 @@ export interface Call {
 export function writeOptions({ request, user, warnings }: Call): WriteOptions {
   const dryRun = request.query.getAll('dryRun')
   if (dryRun.some((value) => value !== 'All' && value !== '')) throw badRequest(`dryRun: Unsupported value: ${JSON.stringify(dryRun)}: supported values: "All"`)
-  return { user, dryRun: dryRun.includes('All'), warn: (warning) => void warnings.push(warning) }
+  return { user, dryRun: dryRun.includes('All'), warn: (warning) => void warnings.push(warning), manager: fieldManager(request, user) }
+}
+
+/** Who writes, as owned fields name it: what the client calls itself, or how its program is called. */
+function fieldManager({ query, headers }: HttpRequest, { name }: UserInfo): string {
+  const named = query.get('fieldManager') ?? ''
+  if (named === '') return (/^[^/\s]+/.exec(headers['user-agent'] ?? '')?.[0] ?? name.slice(name.lastIndexOf(':') + 1)).slice(0, managerLengthMax)
+  if (named.length <= managerLengthMax && !/\p{Cc}/u.test(named)) return named
+  throw invalid({ group: 'meta.k8s.io', kind: 'PatchOptions' }, '', [{ field: 'fieldManager', type: 'FieldValueInvalid', value: named, detail: `must be no more than ${managerLengthMax} printable characters` }])
 }
 
 /** The outcome of a write in the representation that the client asked for. */

@@ -7,11 +7,11 @@ import { selected } from '../read.ts'
 import { verbsOf } from '../registry.ts'
 import { Representation } from '../representation.ts'
 import { parseSelection } from '../selector.ts'
-import { badRequest, methodNotAllowed, StatusError, success } from '../status.ts'
+import { badRequest, methodNotAllowed, StatusError, success, unsupportedMediaType } from '../status.ts'
 import type { ApiObject } from '../object.ts'
 import type { DeleteOptions, Verb } from '../descriptor.ts'
 import type { WriteOptions } from '../write/writer.ts'
-import { readDeleteOptions, readObject, readPatch } from './body.ts'
+import { applyType, patchType, readConfiguration, readDeleteOptions, readObject, readPatch } from './body.ts'
 import { objectReply, writeOptions } from './call.ts'
 import type { Call } from './call.ts'
 
@@ -37,13 +37,29 @@ export async function handleResource(call: Call): Promise<Reply> {
       return objectReply(call, 201, await serving.writer.create(descriptor, info.namespace, object, writeOptions(call)))
     }
     case 'update':
-    case 'patch':
       return objectReply(call, 200, await change(call, 'main'))
+    case 'patch':
+      return patch(call, 'main')
     case 'delete':
       return remove(call)
     case 'deletecollection':
       return removeCollection(call)
   }
+}
+
+/** PATCH of the object, or of its status. A configuration may also be applied where there is nothing yet. */
+export async function patch(call: Call, part: 'main' | 'status' | 'other', pick?: Narrow): Promise<Reply> {
+  if (patchType(call.request) !== applyType) return objectReply(call, 200, await change(call, part, pick))
+  const { serving, info, descriptor } = call
+  if (part === 'other') throw unsupportedMediaType(applyType, ['application/json-patch+json', 'application/merge-patch+json', 'application/strategic-merge-patch+json'])
+  const { config, force } = await readConfiguration(call)
+  const target = { descriptor, namespace: info.namespace, name: info.name }
+  const { entry, isNew } = await serving.writer.apply(target, { config: named(call, config), force, part, ...subresourceOf(call) }, writeOptions(call))
+  return objectReply(call, isNew ? 201 : 200, entry)
+}
+
+function subresourceOf({ info }: Call): { subresource?: string } {
+  return info.subresource === '' ? {} : { subresource: info.subresource }
 }
 
 /** A namespace where there must be one, and none where there cannot. */
@@ -52,16 +68,19 @@ function checkScope({ info, descriptor }: Call): void {
   if (descriptor.namespaced && info.namespace === '' && named && info.verb !== 'watch') throw badRequest('an empty namespace may not be set when a resource name is provided')
 }
 
+/** What of a wanted object a subresource lets through. */
+type Narrow = (wanted: ApiObject, current: ApiObject) => ApiObject
+
 /** PUT or PATCH of the object, or of the part of it that a subresource is. */
-export async function change(call: Call, part: 'main' | 'status' | 'other', pick: (wanted: ApiObject, current: ApiObject) => ApiObject = (wanted) => wanted): Promise<Entry> {
+export async function change(call: Call, part: 'main' | 'status' | 'other', pick: Narrow = (wanted) => wanted): Promise<Entry> {
   const { serving, info, descriptor } = call
   const target = { descriptor, namespace: info.namespace, name: info.name }
   if (info.verb === 'patch') {
     const patch = await readPatch(call, descriptor)
-    return serving.writer.update(target, { part, make: (current) => pick(named(call, patch(current)), current) }, writeOptions(call))
+    return serving.writer.update(target, { part, ...subresourceOf(call), make: (current) => pick(named(call, patch(current)), current) }, writeOptions(call))
   }
   const wanted = named(call, await readObject(call))
-  return serving.writer.update(target, { part, make: (current) => pick(structuredClone(wanted), current) }, writeOptions(call))
+  return serving.writer.update(target, { part, ...subresourceOf(call), make: (current) => pick(structuredClone(wanted), current) }, writeOptions(call))
 }
 
 function named({ info, descriptor }: Call, object: ApiObject): ApiObject {

@@ -74,7 +74,7 @@ t.test('patches of three kinds change what they name', async (t) => {
   t.match(meta(await patch('application/merge-patch+json', { metadata: { labels: { app: null, more: 'yes' } } }))['labels'], { more: 'yes', app: undefined })
   t.match(await patch('application/json-patch+json', [{ op: 'test', path: '/spec/nodeName', value: 'n' }]), { status: 422 })
   t.match(await patch('application/merge-patch+json', { metadata: { resourceVersion: '1' } }), { status: 409 })
-  t.match(await patch('application/apply-patch+yaml', 'a: b'), { status: 415, body: { reason: 'UnsupportedMediaType' } })
+  t.match(await patch('application/apply-patch+yaml', 'a: b'), { status: 422, body: { message: /fieldManager: Required value: is required for apply patch/ } })
   t.match(await patch('text/plain', 'x'), { status: 415 })
   t.match(await patch('application/merge-patch+json', '{'), { status: 400 })
 })

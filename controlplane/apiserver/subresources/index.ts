@@ -2,7 +2,7 @@
 import type { Subresource } from '../descriptor.ts'
 import type { Reply } from '../http.ts'
 import { hasSubresource } from '../registry.ts'
-import { change } from '../routes/resource.ts'
+import { change, patch } from '../routes/resource.ts'
 import { objectReply } from '../routes/call.ts'
 import type { Call } from '../routes/call.ts'
 import { methodNotAllowed, noSuchPath } from '../status.ts'
@@ -48,5 +48,5 @@ async function current(call: Call): Promise<Reply> {
 }
 
 function part(which: 'status' | 'other', pick?: Parameters<typeof change>[2]): Answer {
-  return async (call) => objectReply(call, 200, await change(call, which, pick))
+  return async (call) => (call.info.verb === 'patch' ? patch(call, which, pick) : objectReply(call, 200, await change(call, which, pick)))
 }

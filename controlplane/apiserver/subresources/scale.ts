@@ -25,7 +25,7 @@ export async function handleScale(call: Call): Promise<Reply> {
     setValueAt(current, paths.specReplicasPath, replicasOf(scale, descriptor, info.name))
     return current
   }
-  const entry = await serving.writer.update({ descriptor, namespace: info.namespace, name: info.name }, { part: 'main', make }, writeOptions({ ...call, request }))
+  const entry = await serving.writer.update({ descriptor, namespace: info.namespace, name: info.name }, { part: 'main', make, subresource: 'scale' }, writeOptions({ ...call, request }))
   return scaleReply(call, entry.object, paths)
 }
 

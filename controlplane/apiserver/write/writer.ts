@@ -8,6 +8,7 @@ import { Entry } from '../cache/index.ts'
 import type { WatchCache } from '../cache/index.ts'
 import { encodeStored } from '../codec.ts'
 import type { DeleteOptions, FieldError, Reservation, ResourceDescriptor, UserInfo, WriteContext } from '../descriptor.ts'
+import { applyConfiguration, trackUpdate } from '../managed-fields/managers.ts'
 import { cloneJson, equalJson } from '../object.ts'
 import type { ApiObject } from '../object.ts'
 import { hasSubresource, storeKey } from '../registry.ts'
@@ -23,6 +24,8 @@ export interface WriteOptions {
   readonly dryRun?: boolean
   /** Receives what becomes Warning headers. */
   readonly warn?: (warning: string) => void
+  /** Under which name the written fields are owned; without it, nobody is noted. */
+  readonly manager?: string
 }
 
 export interface Target {
@@ -36,6 +39,18 @@ export interface Change {
   readonly part: 'main' | 'status' | 'other'
   /** Receives a copy of the current object; returns the wanted one. A resourceVersion in it that is not current is a conflict. */
   readonly make: (current: ApiObject) => ApiObject | Promise<ApiObject>
+  /** By which subresource it is written, as its fields are owned. */
+  readonly subresource?: string
+  /** `make` has settled already who owns which fields. */
+  readonly isSettled?: boolean
+}
+
+/** A configuration that is to be applied to whatever there is, or to be created. */
+export interface Applying {
+  readonly config: ApiObject
+  readonly force: boolean
+  readonly part: Change['part']
+  readonly subresource?: string
 }
 
 export interface Deletion {
@@ -69,7 +84,30 @@ export class Writer {
     }
   }
 
-  async create(descriptor: ResourceDescriptor, namespace: string, object: ApiObject, options: WriteOptions): Promise<Entry> {
+  /** Server-side apply: 409 when others own what would change, unless it is forced. */
+  async apply(target: Target, { config, force, part, subresource }: Applying, options: WriteOptions): Promise<{ readonly entry: Entry; readonly isNew: boolean }> {
+    const { descriptor, namespace, name } = target
+    const manager = { name: options.manager ?? '', now: this.#clock.now(), ...(subresource === undefined ? {} : { subresource }) }
+    const application = { config, force, manager, part: part === 'status' ? part : part === 'main' && hasSubresource(descriptor, 'status') && descriptor.kind !== 'Node' ? part : 'whole' } as const
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const make = (current: ApiObject): ApiObject => applyConfiguration(descriptor, current, application)
+        return { entry: await this.update(target, { part, make, isSettled: true }, options), isNew: false }
+      } catch (error) {
+        if (part !== 'main' || attempt === attemptsMax || !(error instanceof StatusError) || error.code !== 404 || error.details?.name !== name) throw error
+      }
+      const { uid = '' } = config.metadata
+      if (uid !== '') throw conflict(descriptor, name, `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`)
+      try {
+        return { entry: await this.create(descriptor, namespace, applyConfiguration(descriptor, undefined, application), options, true), isNew: true }
+      } catch (error) {
+        // Somebody else was faster: then it is applied to what is there.
+        if (!(error instanceof StatusError) || error.reason !== 'AlreadyExists') throw error
+      }
+    }
+  }
+
+  async create(descriptor: ResourceDescriptor, namespace: string, object: ApiObject, options: WriteOptions, isSettled = false): Promise<Entry> {
     const { metadata } = object
     if (metadata.resourceVersion !== undefined && metadata.resourceVersion !== '') throw badRequest('resourceVersion should not be set on objects to be created')
     fillNamespace(descriptor, object, namespace)
@@ -78,7 +116,7 @@ export class Writer {
       const candidate = prefix === undefined ? object : cloneJson(object)
       if (prefix !== undefined) candidate.metadata.name = generateName(prefix, this.#random)
       try {
-        return await this.#createNamed(descriptor, namespace, candidate, options)
+        return await this.#createNamed(descriptor, namespace, candidate, options, isSettled)
       } catch (error) {
         if (prefix === undefined || attempt === 8 || !(error instanceof StatusError) || error.reason !== 'AlreadyExists') throw error
       }
@@ -93,7 +131,7 @@ export class Writer {
       const conditional = resourceVersion !== '' && resourceVersion !== '0'
       if (conditional && resourceVersion !== String(current.revision)) throw conflict(descriptor, name)
       try {
-        return await this.#replace(descriptor, current, object, change.part, options)
+        return await this.#replace(descriptor, current, object, change, options)
       } catch (error) {
         if (!isStoreError(error, 'conflict', 'not-found')) throw error
         // Tried again on the newer state. A revision that the client itself named no longer fits it, and is a conflict then.
@@ -121,11 +159,12 @@ export class Writer {
     }
   }
 
-  async #createNamed(descriptor: ResourceDescriptor, namespace: string, object: ApiObject, options: WriteOptions): Promise<Entry> {
+  async #createNamed(descriptor: ResourceDescriptor, namespace: string, object: ApiObject, options: WriteOptions, isSettled: boolean): Promise<Entry> {
     const { strategy } = descriptor
     const context = this.context(options)
     prepareCreate(descriptor, object, randomUUID(), context)
     strategy?.applyDefaults?.(object)
+    if (!isSettled) this.#track(descriptor, undefined, object, options)
     strategy?.prepareForCreate?.(object, context)
     this.#admission.admitCreate(descriptor, object, context)
     const name = object.metadata.name ?? ''
@@ -147,7 +186,8 @@ export class Writer {
     })
   }
 
-  async #replace(descriptor: ResourceDescriptor, current: Entry, wanted: ApiObject, part: Change['part'], options: WriteOptions): Promise<Entry> {
+  async #replace(descriptor: ResourceDescriptor, current: Entry, wanted: ApiObject, change: Change, options: WriteOptions): Promise<Entry> {
+    const { part } = change
     const { strategy } = descriptor
     const context = this.context(options)
     const old = current.object
@@ -155,13 +195,13 @@ export class Writer {
     const refusal = prepareUpdate(descriptor, object, old)
     if (refusal !== undefined) throw refusal
     let errors: FieldError[]
+    strategy?.applyDefaults?.(object)
+    if (change.isSettled !== true) this.#track(descriptor, old, object, options, change.subresource)
     if (part === 'status') {
-      strategy?.applyDefaults?.(object)
       strategy?.prepareForStatusUpdate?.(object, old, context)
       this.#admission.admitUpdate(descriptor, object, old, context)
       errors = strategy?.validateStatusUpdate?.(object, old, context) ?? []
     } else {
-      strategy?.applyDefaults?.(object)
       strategy?.prepareForUpdate?.(object, old, context)
       countGeneration(descriptor, object, old)
       this.#admission.admitUpdate(descriptor, object, old, context)
@@ -176,6 +216,14 @@ export class Writer {
     if (unchanged) return current
     const reservation = part === 'status' ? undefined : strategy?.reserve?.(object, old, context)
     return this.#reserved(reservation, context.dryRun, () => this.#put(descriptor, current, object, options))
+  }
+
+  /** Notes who owns what this write brings. */
+  #track(descriptor: ResourceDescriptor, live: ApiObject | undefined, object: ApiObject, { manager }: WriteOptions, subresource?: string): void {
+    if (manager === undefined) return
+    const entries = trackUpdate(descriptor, live, object, { name: manager, now: this.#clock.now(), ...(subresource === undefined ? {} : { subresource }) })
+    if (entries === undefined || entries.length === 0) delete object.metadata.managedFields
+    else object.metadata.managedFields = entries
   }
 
   /** Runs a write between reservation and commit; whatever fails gives back what was reserved. */

@@ -1,0 +1,89 @@
+// How values are merged: which objects are taken as a whole, which lists are sets, and which are maps by the keys of their items.
+import type { ResourceDescriptor } from '../descriptor.ts'
+import { definition, definitionName, listRule } from '../schema/definitions.ts'
+import type { FieldType } from '../schema/definitions.ts'
+
+export type MergeType =
+  /** A scalar, or what has one owner as a whole. */
+  | { readonly of: 'whole' }
+  | { readonly of: 'object'; readonly field: (name: string) => MergeType; readonly isNamed: (name: string) => boolean; /** Whether a field is recorded as such when it comes, beside what is in it. */ readonly isRecorded: (name: string) => boolean }
+  | { readonly of: 'set' }
+  | { readonly of: 'list'; readonly item: MergeType; readonly keys: readonly string[]; readonly defaults: Readonly<Record<string, unknown>> }
+
+export const whole: MergeType = { of: 'whole' }
+
+/** What nothing is known of: objects are maps, lists are taken as a whole. */
+export const untyped: MergeType = { of: 'object', field: () => untyped, isNamed: () => false, isRecorded: () => true }
+
+/** Objects of which a part makes no sense (`x-kubernetes-map-type: atomic` in Kubernetes 1.35). */
+const atomicObjects = new Set([
+  'core.v1.ConfigMapKeySelector', 'core.v1.EndpointAddress', 'core.v1.EndpointPort', 'core.v1.FileKeySelector', 'core.v1.LocalObjectReference', 'core.v1.NodeSelector', 'core.v1.NodeSelectorTerm',
+  'core.v1.ObjectFieldSelector', 'core.v1.ObjectReference', 'core.v1.ResourceFieldSelector', 'core.v1.ScopeSelector', 'core.v1.SecretKeySelector', 'core.v1.SecretReference',
+  'core.v1.TopologySelectorTerm', 'core.v1.TypedLocalObjectReference', 'discovery.v1.EndpointPort', 'meta.v1.LabelSelector', 'meta.v1.OwnerReference', 'networking.v1.ServiceBackendPort',
+  'rbac.v1.RoleRef', 'rbac.v1.Subject', 'autoscaling.v2.CrossVersionObjectReference',
+])
+
+const atomicFields = new Set(['core.v1.PodSpec.nodeSelector', 'core.v1.ServiceSpec.selector', 'core.v1.ReplicationControllerSpec.selector'])
+
+/** Keys that count with their default when an item leaves them out. */
+const keyDefaults: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  'core.v1.Container.ports': { protocol: 'TCP' },
+  'core.v1.EphemeralContainer.ports': { protocol: 'TCP' },
+  'core.v1.ServiceSpec.ports': { protocol: 'TCP' },
+}
+
+/** Structures that Go always writes, empty or not: they do not come and go. */
+const alwaysThere = new Set(['metadata', 'spec', 'status', 'template', 'strategy', 'updateStrategy', 'jobTemplate', 'resources'])
+
+const known = new Map<string, MergeType>()
+
+/** How the objects of a resource are merged. */
+export function mergeTypeOf(descriptor: ResourceDescriptor): MergeType {
+  const name = definitionName(descriptor)
+  return name === undefined ? untyped : typeOfDefinition(name)
+}
+
+export function typeOfDefinition(name: string): MergeType {
+  let type = known.get(name)
+  if (type !== undefined) return type
+  if (atomicObjects.has(name)) type = whole
+  else {
+    const fields = definition(name)
+    const types = new Map<string, MergeType>()
+    const field = (one: string): MergeType => {
+      let found = types.get(one)
+      if (found === undefined) {
+        const declared = fields.get(one)
+        found = declared === undefined ? untyped : typeOf(declared.type, name, one)
+        types.set(one, found)
+      }
+      return found
+    }
+    type = { of: 'object', field, isNamed: (one) => fields.has(one), isRecorded: (one) => !(alwaysThere.has(one) || fields.get(one)?.required === true) }
+  }
+  known.set(name, type)
+  return type
+}
+
+function typeOf(type: FieldType, owner: string, field: string): MergeType {
+  switch (type.of) {
+    case 'plain':
+      return whole
+    case 'object':
+      return typeOfDefinition(type.name)
+    case 'map': {
+      if (atomicFields.has(`${owner}.${field}`)) return whole
+      const item = typeOf(type.item, owner, '')
+      return { of: 'object', field: () => item, isNamed: () => false, isRecorded: () => true }
+    }
+    case 'list':
+      return listType(type.item, owner, field)
+  }
+}
+
+function listType(item: FieldType, owner: string, field: string): MergeType {
+  const rule = listRule(owner, field)
+  const keys = rule?.keys ?? (rule?.merge === undefined || rule.merge === '' ? undefined : [rule.merge])
+  if (keys !== undefined) return { of: 'list', item: typeOf(item, owner, ''), keys: keys.toSorted(), defaults: keyDefaults[`${owner}.${field}`] ?? {} }
+  return rule?.set === true || rule?.merge === '' ? { of: 'set' } : whole
+}
