@@ -22,6 +22,8 @@ export interface InformerOptions {
   readonly namespace?: string
   readonly labelSelector?: string
   readonly fieldSelector?: string
+  /** What is kept of an object, for those who need little of many. Name, namespace, uid and resourceVersion have to stay. */
+  readonly transform?: (object: KubeObject) => KubeObject
   readonly clock?: Clock
   readonly random?: Random
   readonly log?: Logger
@@ -187,7 +189,7 @@ export class Informer<T extends KubeObject> {
     let revision: string | undefined
     do {
       const list = await this.#client.list(this.resource, { ...this.#selection(), limit: pageSize, signal: this.#abort.signal, ...(page === undefined ? {} : { continue: page }) })
-      for (const object of list.items) found.set(objectKey(object), object)
+      for (const object of list.items) found.set(objectKey(object), this.#kept(object))
       revision ??= list.metadata.resourceVersion
       page = list.metadata.continue === '' ? undefined : list.metadata.continue
     } while (page !== undefined)
@@ -221,7 +223,7 @@ export class Informer<T extends KubeObject> {
     if (event.type !== 'BOOKMARK') {
       const key = objectKey(event.object)
       if (event.type === 'DELETED') this.#remove(key, event.object)
-      else this.#put(key, event.object)
+      else this.#put(key, this.#kept(event.object))
     }
     if (resourceVersion !== undefined) this.#revision = resourceVersion
   }
@@ -230,6 +232,11 @@ export class Informer<T extends KubeObject> {
     const old = this.#objects.get(key)
     if (old !== undefined && old.metadata.resourceVersion === object.metadata.resourceVersion && old.metadata.uid === object.metadata.uid) return
     this.#apply(key, old === undefined ? { new: object } : { old, new: object })
+  }
+
+  #kept(object: T): T {
+    const { transform } = this.#options
+    return transform === undefined ? object : (transform(object) as T)
   }
 
   /** Tells the last state before deletion, which may be newer than the copy's. */
