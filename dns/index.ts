@@ -12,6 +12,7 @@ import { listenUdp } from './server/udp.ts'
 import type { UdpListener } from './server/udp.ts'
 
 export { queryNames } from './query.ts'
+export { parseStub } from './forward/outside.ts'
 export { parseResolvConf, parseUpstream } from './forward/resolv-conf.ts'
 
 export interface DnsOptions extends Omit<NamesOptions, 'serverAddresses'> {
@@ -48,11 +49,13 @@ export async function startDns(options: DnsOptions): Promise<DnsServer> {
   })
   const open: (UdpListener | TcpListener)[] = []
   const stopAll = async (): Promise<void> => {
-    names.stop()
     for (const one of open.splice(0)) await one.close()
+    await names.stop()
   }
   const listening: { address: string; port: number }[] = []
   try {
+    // Whoever asks first finds what was known before.
+    await names.restore()
     // The first list is under way while we wait for the address.
     const ready = names.start()
     for (const place of listen) listening.push(await listenAt(place, responder, options, open))

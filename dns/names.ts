@@ -1,19 +1,22 @@
 /** The names of a cluster, kept current by the watch, and the chain of handlers that answers for them. */
 import type { Client } from '../api/client.ts'
-import type { Clock, Random } from '../api/clock.ts'
-import { InformerSet } from '../api/informer-set.ts'
-import type { Informer } from '../api/informer.ts'
+import type { Clock, Random, Timer } from '../api/clock.ts'
 import type { Logger } from '../api/log.ts'
 import { endpointSlices, namespaces, pods, services } from '../api/resources.ts'
+import type { Resource } from '../api/resources.ts'
 import type { KubeObject } from '../api/types.ts'
 import { clusterZone, readiness } from './answers/cluster-zone.ts'
 import type { Handler } from './answers/handler.ts'
 import { localNames } from './answers/local-names.ts'
 import { refusals } from './answers/refusals.ts'
 import { reverseZone } from './answers/reverse-zone.ts'
+import { Followed } from './followed.ts'
 import { exchange } from './forward/exchange.ts'
 import type { Upstream } from './forward/exchange.ts'
 import { Forwarder } from './forward/forwarder.ts'
+import { Outside } from './forward/outside.ts'
+import type { StubZone } from './forward/outside.ts'
+import { loadSnapshot, saveSnapshot } from './snapshot.ts'
 import { addressBytes, canonical } from './wire/index.ts'
 import { ClusterIndex } from './zone/cluster-index.ts'
 import type { PodMode } from './zone/cluster-index.ts'
@@ -25,6 +28,10 @@ export interface NamesOptions {
   readonly pods: PodMode
   /** Servers for names that are not the cluster's; none: such names are refused. */
   readonly upstreams: readonly Upstream[]
+  /** Zones with servers of their own. */
+  readonly stubs?: readonly StubZone[]
+  /** A file that outlives the process: with it a server that starts again answers at once. */
+  readonly snapshot?: string | undefined
   /** Addresses of this server, for the name server's own name. */
   readonly serverAddresses: readonly string[]
   /** Seconds that the cluster's answers may be kept by others: 0 to 3600. CoreDNS has 5. */
@@ -37,63 +44,130 @@ export interface NamesOptions {
 }
 
 const defaultTtlSeconds = 5
+/** How often it is looked whether what is known is current, and has to be saved. */
+const tickMs = 1000
+const saveEveryMs = 10_000
 
 export class ClusterNames {
   /** In the order in which they are asked; the first that answers has answered. */
   readonly handlers: readonly Handler[]
-  readonly #informers: InformerSet
-  readonly #watched: readonly Informer<KubeObject>[]
-  readonly #forwarder: Forwarder
+  readonly outside: Outside
+  readonly #options: NamesOptions
+  readonly #followed: readonly Followed[]
+  #tick: Timer | undefined
+  #restored = false
+  #changed = false
+  #savedAtMs = Number.NEGATIVE_INFINITY
+  #saving: Promise<void> = Promise.resolve()
+  /** Milliseconds since the epoch when all that is known was current. */
+  #currentAt: number | undefined
 
   constructor(options: NamesOptions) {
-    const { client, clock, random, randomInt, log, ttlSeconds = defaultTtlSeconds } = options
+    this.#options = options
+    const { client, clock, random, randomInt, log, stubs = [], ttlSeconds = defaultTtlSeconds } = options
     const index = new ClusterIndex({
       zone: canonical(options.zone), pods: options.pods, ttlSeconds, negativeTtlSeconds: ttlSeconds, now: () => clock.now(),
       serverAddresses: options.serverAddresses.flatMap((address) => addressBytes(address) ?? []),
     })
-    this.#informers = new InformerSet(client, { clock, random, log })
-    const follow = <T extends KubeObject>(informer: Informer<T>, set: (old: T | undefined, next: T | undefined) => void): Informer<KubeObject> => {
-      informer.onChange(({ old, new: next }) => set(old, next))
-      return informer as unknown as Informer<KubeObject>
+    const follow = <T extends KubeObject>(resource: Resource<T>, set: (old: T | undefined, next: T | undefined) => void): Followed => {
+      const onChange = (old: KubeObject | undefined, next: KubeObject | undefined): void => {
+        this.#changed = true
+        set(old as T | undefined, next as T | undefined)
+      }
+      return new Followed(client, resource as Resource<KubeObject>, { clock, random, log, onChange })
     }
-    this.#watched = [
-      follow(this.#informers.informer(services), (old, next) => index.setService(old, next)),
-      follow(this.#informers.informer(endpointSlices), (old, next) => index.setSlice(old, next)),
-      follow(this.#informers.informer(namespaces), (old, next) => index.setNamespace(old, next)),
-      ...(options.pods === 'verified' ? [follow(this.#informers.informer(pods), (old, next) => index.setPod(old, next))] : []),
+    this.#followed = [
+      follow(services, (old, next) => index.setService(old, next)),
+      follow(endpointSlices, (old, next) => index.setSlice(old, next)),
+      follow(namespaces, (old, next) => index.setNamespace(old, next)),
+      ...(options.pods === 'verified' ? [follow(pods, (old, next) => index.setPod(old, next))] : []),
     ]
-    this.#forwarder = new Forwarder({ upstreams: options.upstreams, exchange, clock, randomInt, log })
+    const forwarder = (upstreams: readonly Upstream[]): Forwarder => new Forwarder({ upstreams, exchange, clock, randomInt, log })
+    this.outside = new Outside({ zones: [...stubs, ...(options.upstreams.length > 0 ? [{ zone: '.', upstreams: options.upstreams }] : [])], forwarder })
     const isReady = (): boolean => this.isReady
     this.handlers = [
       refusals,
       localNames,
       readiness(index.zone, isReady),
-      clusterZone(index, (query) => this.#forwarder.handle(query)),
-      reverseZone({ index, isReady, hasOutside: () => this.#forwarder.isUsable, negativeTtlSeconds: ttlSeconds }),
-      this.#forwarder,
+      clusterZone(index, (query) => this.outside.handle(query)),
+      reverseZone({ index, isReady, hasOutside: (name) => this.outside.takes(name), negativeTtlSeconds: ttlSeconds }),
+      this.outside,
     ]
   }
 
   /** Whether all names of the cluster are known; once they were, they are kept, however long the API server is away. */
   get isReady(): boolean {
-    return this.#watched.every((informer) => informer.hasSynced())
+    return this.#restored || this.#hasSynced
   }
 
   /** Whether every watch is open: while not, what is answered may be old. */
   get isCurrent(): boolean {
-    return this.#watched.every((informer) => informer.isConnected())
+    return this.#followed.every(({ informer }) => informer.isConnected())
+  }
+
+  /** For how long what is answered may have been old; 0 while every watch is open, undefined while nothing is known. */
+  get staleSeconds(): number | undefined {
+    if (this.isCurrent) return 0
+    return this.#currentAt === undefined ? undefined : Math.max(0, (this.#options.clock.now() - this.#currentAt) / 1000)
   }
 
   get takesOtherNames(): boolean {
-    return this.#forwarder.isUsable
+    return this.outside.takes('.')
   }
 
-  start(): Promise<void> {
-    this.#informers.start()
-    return this.#informers.synced
+  get #hasSynced(): boolean {
+    return this.#followed.every(({ informer }) => informer.hasSynced())
   }
 
-  stop(): void {
-    this.#informers.stop()
+  /** Resolves when the names are known, from the snapshot or the API server. */
+  async start(): Promise<void> {
+    const synced = Promise.all(this.#followed.map((followed) => followed.start()))
+    this.#watchAge()
+    if (!this.#restored) await synced
+  }
+
+  /** Resolves when the snapshot is on disk. */
+  async stop(): Promise<void> {
+    this.#tick?.cancel()
+    for (const followed of this.#followed) followed.stop()
+    if (this.#hasSynced && this.#changed) this.#save()
+    await this.#saving
+  }
+
+  /** Takes what the snapshot has, when there is one; to be called before `start`. */
+  async restore(): Promise<void> {
+    const { snapshot: file, zone, log, clock } = this.#options
+    if (file === undefined) return
+    try {
+      const snapshot = await loadSnapshot(file, canonical(zone), this.#followed.map(({ kind }) => kind))
+      if (snapshot === undefined) return
+      for (const followed of this.#followed) followed.restore(snapshot.objects[followed.kind] ?? [])
+      this.#restored = true
+      this.#currentAt = snapshot.currentAt
+      log.info('serving what was known before', { snapshot: file, ageSeconds: Math.round((clock.now() - snapshot.currentAt) / 1000) })
+    } catch (error) {
+      log.warn('the snapshot is of no use; waiting for the API server', { error })
+    }
+  }
+
+  #watchAge(): void {
+    const { clock } = this.#options
+    this.#tick = clock.setTimeout(() => {
+      if (this.isCurrent) {
+        this.#currentAt = clock.now()
+        if (this.#changed && clock.monotonicMs() - this.#savedAtMs >= saveEveryMs) this.#save()
+      }
+      this.#watchAge()
+    }, tickMs)
+  }
+
+  #save(): void {
+    const { snapshot: file, clock, zone, log } = this.#options
+    if (file === undefined) return
+    this.#changed = false
+    this.#savedAtMs = clock.monotonicMs()
+    const objects = Object.fromEntries(this.#followed.map(({ kind, informer }) => [kind, informer.list()]))
+    const currentAt = this.#currentAt ?? clock.now()
+    this.#saving = this.#saving.then(() => saveSnapshot(file, { zone: canonical(zone), currentAt, objects })).catch((error: unknown) => log.warn('cannot save what is known', { error }))
   }
 }

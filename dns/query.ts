@@ -26,7 +26,7 @@ export async function queryNames(options: NamesOptions, question: { readonly nam
     }
     return { answeredBy: undefined, text: `; ${query.name} ${typeName(query.type)}: REFUSED, it is no name of the cluster and no server for others is known\n` }
   } finally {
-    names.stop()
+    await names.stop()
   }
 }
 

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { systemClock } from '../../api/clock.ts'
 import { createLogger, silentLogger } from '../../api/log.ts'
 import type { LogLevel } from '../../api/log.ts'
-import { parseResolvConf, parseUpstream, queryNames, startDns } from '../../dns/index.ts'
+import { parseResolvConf, parseStub, parseUpstream, queryNames, startDns } from '../../dns/index.ts'
 import type { DnsOptions } from '../../dns/index.ts'
 import { typeNumber } from '../../dns/wire/index.ts'
 import { clientFrom, runUntilSignal } from '../component.ts'
@@ -15,12 +15,17 @@ interface NamesFlags {
   readonly pods: DnsOptions['pods']
   readonly upstream?: readonly string[]
   readonly resolvConf?: string
+  readonly stub?: readonly string[]
+  readonly ttl?: number
 }
 
 export interface DnsFlags extends NamesFlags {
   readonly wait?: boolean
   readonly listen?: readonly HostPort[]
   readonly health?: HostPort
+  readonly snapshot?: string
+  readonly rateLimit?: number
+  readonly queryLog?: number
   readonly logLevel: LogLevel
 }
 
@@ -28,12 +33,12 @@ const pollMs = 50
 
 /** `fairway dns` */
 export async function runDns(flags: DnsFlags): Promise<void> {
-  const { listen = [], kubeconfig, health } = flags
+  const { listen = [], kubeconfig, health, snapshot, rateLimit = 0, queryLog = 0 } = flags
   if (kubeconfig === undefined || listen.length === 0) throw new Error('Cannot start the DNS server: --kubeconfig FILE and --listen ADDRESS:PORT are needed')
   const log = createLogger({ level: flags.logLevel })
   const start = async (): ReturnType<typeof startDns> => {
     while (flags.wait === true && !existsSync(kubeconfig)) await systemClock.sleep(pollMs)
-    return startDns({ ...namesOptions({ ...flags, kubeconfig }), log, listen, health })
+    return startDns({ ...namesOptions({ ...flags, kubeconfig }), log, listen, health, snapshot, rateLimit, queryLogEvery: queryLog })
   }
   return runUntilSignal(start())
 }
@@ -49,7 +54,7 @@ export async function runQuery(name: string, type: string, flags: NamesFlags): P
   process.exit(answeredBy === undefined ? 1 : 0)
 }
 
-function namesOptions({ kubeconfig, zone, pods, upstream, resolvConf }: NamesFlags & { readonly kubeconfig: string }): Omit<DnsOptions, 'listen' | 'log' | 'health'> {
+function namesOptions({ kubeconfig, zone, pods, upstream, resolvConf, stub = [], ttl }: NamesFlags & { readonly kubeconfig: string }): Omit<DnsOptions, 'listen' | 'log' | 'health' | 'snapshot'> {
   const upstreams = upstream?.map(parseUpstream) ?? (resolvConf === undefined ? [] : parseResolvConf(readFileSync(resolvConf, 'utf8')))
-  return { client: clientFrom(kubeconfig), zone, pods, upstreams, clock: systemClock, random: Math.random, randomInt: (max) => randomInt(max) }
+  return { client: clientFrom(kubeconfig), zone, pods, upstreams, stubs: stub.map(parseStub), ...(ttl === undefined ? {} : { ttlSeconds: ttl }), clock: systemClock, random: Math.random, randomInt: (max) => randomInt(max) }
 }

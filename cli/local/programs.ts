@@ -38,7 +38,7 @@ function agentArguments(config: ClusterConfigFile, host: string): string[] {
 }
 
 function dnsArguments(): string[] {
-  return ['--kubeconfig', `${state}/agent/node.kubeconfig`, '--wait', '--listen', '10.96.0.10:53', '--zone', 'cluster.local', '--pods', 'verified', '--resolv-conf', '/etc/resolv.conf']
+  return ['--kubeconfig', `${state}/agent/node.kubeconfig`, '--wait', '--listen', '10.96.0.10:53', '--zone', 'cluster.local', '--pods', 'verified', '--resolv-conf', '/etc/resolv.conf', '--snapshot', `${state}/dns.snapshot`]
 }
 
 /** The same files as this machine sees them. */

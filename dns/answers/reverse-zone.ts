@@ -15,8 +15,8 @@ const reverseZones: readonly string[] = ['in-addr.arpa.', 'ip6.arpa.']
 export interface ReverseZoneOptions {
   readonly index: ClusterIndex
   readonly isReady: () => boolean
-  /** Whether names that are not the cluster's can be asked for elsewhere. */
-  readonly hasOutside: () => boolean
+  /** Whether a name that is not the cluster's can be asked for elsewhere. */
+  readonly hasOutside: (name: string) => boolean
   readonly negativeTtlSeconds: number
 }
 
@@ -37,7 +37,7 @@ export function reverseZone({ index, isReady, hasOutside, negativeTtlSeconds }: 
       }
       if (zone === undefined) return undefined
       if (!isReady()) return failure(RCODE.SERVFAIL, EDE.notReady, 'the addresses of the cluster are not known yet')
-      if (hasOutside()) return undefined
+      if (hasOutside(name)) return undefined
       // Parts of a reverse name may have names below them: they exist, without data (RFC 8020).
       return reply({ rcode: address === undefined ? RCODE.NOERROR : RCODE.NXDOMAIN, authoritative: true, authorities: [soa], validity: kept })
     },

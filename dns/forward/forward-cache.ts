@@ -1,4 +1,7 @@
-/** Answers of other servers, for as long as they said they may be kept. Bounded; the oldest goes first. */
+/**
+ * Answers of other servers, for as long as they said they may be kept, and for a while beyond for when nobody can be asked (RFC 8767). Bounded; the
+ * oldest goes first.
+ */
 import type { Clock } from '../../api/clock.ts'
 import type { Reply } from '../answers/handler.ts'
 import { RCODE, TYPE } from '../wire/index.ts'
@@ -8,14 +11,31 @@ interface Kept {
   readonly reply: Reply
   readonly keptAtMs: number
   readonly ttlMs: number
+  hits: number
+}
+
+interface Found {
+  /** With what is left of its TTLs. */
+  readonly reply: Reply
+  readonly isStale: boolean
+  /** It is asked for often and about to end: asking now saves the next one from waiting. */
+  readonly isDue: boolean
 }
 
 const entriesMax = 10_000
 /** Nothing is kept longer, whatever its TTL (RFC 8767 section 4 advises a week at most; names of services move sooner). */
 const ttlSecondsMax = 3600
 const negativeTtlSecondsMax = 300
+/** How long after its time an answer may still serve, and what it then says of its time (RFC 8767 sections 4 and 5). */
+const staleMsMax = 3_600_000
+const staleTtlSeconds = 30
+/** An answer of so many questions is fetched anew in the last tenth of its time; as CoreDNS's prefetch. */
+const prefetchHits = 3
+const prefetchShare = 0.9
 
 export class ForwardCache {
+  hits = 0
+  misses = 0
   readonly #clock: Clock
   readonly #kept = new Map<string, Kept>()
 
@@ -23,27 +43,35 @@ export class ForwardCache {
     this.#clock = clock
   }
 
-  /** The answer with what is left of its TTLs; undefined when there is none or its time is over. */
-  get(key: string): Reply | undefined {
+  get size(): number {
+    return this.#kept.size
+  }
+
+  /** Undefined when there is none, or its time is long over. */
+  get(key: string): Found | undefined {
     const kept = this.#kept.get(key)
-    if (kept === undefined) return undefined
-    const ageMs = this.#clock.monotonicMs() - kept.keptAtMs
-    if (ageMs >= kept.ttlMs) {
+    const ageMs = kept === undefined ? 0 : this.#clock.monotonicMs() - kept.keptAtMs
+    if (kept === undefined || ageMs >= kept.ttlMs + staleMsMax) {
       this.#kept.delete(key)
+      this.misses += 1
       return undefined
     }
-    const ageSeconds = Math.floor(ageMs / 1000)
-    if (ageSeconds === 0) return kept.reply
-    const aged = (records: readonly ResourceRecord[]): ResourceRecord[] => records.map((record) => ({ ...record, ttl: Math.max(0, record.ttl - ageSeconds) }))
+    const isStale = ageMs >= kept.ttlMs
+    kept.hits += 1
+    this.hits += isStale ? 0 : 1
+    this.misses += isStale ? 1 : 0
     const { reply } = kept
-    return { ...reply, answers: aged(reply.answers), authorities: aged(reply.authorities) }
+    const ageSeconds = Math.floor(ageMs / 1000)
+    if (ageSeconds === 0) return { reply, isStale, isDue: false }
+    const aged = (records: readonly ResourceRecord[]): ResourceRecord[] => records.map((record) => ({ ...record, ttl: isStale ? staleTtlSeconds : Math.max(0, record.ttl - ageSeconds) }))
+    return { reply: { ...reply, answers: aged(reply.answers), authorities: aged(reply.authorities) }, isStale, isDue: !isStale && kept.hits >= prefetchHits && ageMs >= kept.ttlMs * prefetchShare }
   }
 
   set(key: string, reply: Reply): void {
     const ttlSeconds = ttlOf(reply)
     if (ttlSeconds <= 0) return
     this.#kept.delete(key)
-    this.#kept.set(key, { reply, keptAtMs: this.#clock.monotonicMs(), ttlMs: ttlSeconds * 1000 })
+    this.#kept.set(key, { reply, keptAtMs: this.#clock.monotonicMs(), ttlMs: ttlSeconds * 1000, hits: 0 })
     if (this.#kept.size <= entriesMax) return
     const oldest = this.#kept.keys().next().value
     if (oldest !== undefined) this.#kept.delete(oldest)

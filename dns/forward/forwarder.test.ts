@@ -6,11 +6,12 @@ import t from 'tap'
 import { FakeClock, systemClock } from '../../api/clock.ts'
 import { silentLogger } from '../../api/log.ts'
 import type { Query, Reply } from '../answers/handler.ts'
-import { RCODE, TYPE, addressRecord, decodeMessage, encodeMessage, message } from '../wire/index.ts'
+import { RCODE, TYPE, addressRecord, decodeMessage, encodeMessage, message, soaRecord } from '../wire/index.ts'
 import type { Message } from '../wire/index.ts'
 import { exchange } from './exchange.ts'
 import type { Exchange } from './exchange.ts'
 import { Forwarder } from './forwarder.ts'
+import { Outside, parseStub } from './outside.ts'
 import { parseResolvConf, parseUpstream } from './resolv-conf.ts'
 
 const query = (name: string): Query => ({ question: { name, type: TYPE.A, class: 1 }, name, type: TYPE.A, recursionDesired: true, checkingDisabled: false, dnssecOk: false, transport: 'udp', client: Uint8Array.of(127, 0, 0, 1) })
@@ -63,6 +64,77 @@ t.test('SERVFAIL of one is not the last word, and failures are not kept', async 
   t.equal(asked.length, 4)
   const dead = forwarder(clock, async () => { throw new Error('Cannot ask') })
   t.match(await dead.handler.handle(query('a.test.')), { rcode: RCODE.SERVFAIL, extendedError: { code: 22 } })
+})
+
+t.test('an answer that is asked for often is fetched anew before its time is over', async (t) => {
+  const clock = new FakeClock()
+  const { handler, asked } = forwarder(clock, async (_server, name) => answer(name))
+  await handler.handle(query('a.test.'))
+  for (let n = 0; n < 3; n += 1) handler.handle(query('a.test.'))
+  await clock.advance(55_000)
+  t.equal((handler.handle(query('a.test.')) as Reply).answers[0]?.ttl, 5, 'nobody waits')
+  await clock.advance(10)
+  t.equal(asked.length, 2)
+  t.equal((handler.handle(query('a.test.')) as Reply).answers[0]?.ttl, 60)
+})
+
+t.test('what was true before serves on while nobody answers, and says that it is stale', async (t) => {
+  const clock = new FakeClock()
+  let isDead = false
+  const { handler } = forwarder(clock, async (_server, name) => {
+    if (isDead) throw new Error('Cannot ask')
+    return answer(name)
+  })
+  await handler.handle(query('a.test.'))
+  await clock.advance(61_000)
+  isDead = true
+  t.match(await handler.handle(query('a.test.')), { answers: [{ ttl: 30 }], extendedError: { code: 3 } })
+  t.match(handler.handle(query('a.test.')), { answers: { length: 1 } }, 'at once when it has just failed')
+  await clock.advance(31_000)
+  isDead = false
+  t.match(await handler.handle(query('a.test.')), { answers: [{ ttl: 60 }] })
+  isDead = true
+  await clock.advance(5_000_000)
+  t.match(await handler.handle(query('a.test.')), { rcode: RCODE.SERVFAIL }, 'but not for ever')
+})
+
+t.test('a server that hangs makes nobody wait longer than two seconds for an old answer', async (t) => {
+  const clock = new FakeClock()
+  let isDead = false
+  const { handler } = forwarder(clock, (_server, name) => (isDead ? new Promise(() => undefined) : Promise.resolve(answer(name))))
+  await handler.handle(query('a.test.'))
+  await clock.advance(61_000)
+  isDead = true
+  const waiting = handler.handle(query('a.test.'))
+  await clock.advance(1900)
+  t.match(await waiting, { answers: { length: 1 }, extendedError: { code: 3 } })
+})
+
+t.test('names that are not there are kept as long as their SOA says', async (t) => {
+  const clock = new FakeClock()
+  const { handler, asked } = forwarder(clock, async (_server, name) => message({ response: true, rcode: RCODE.NXDOMAIN, authorities: [soaRecord('test.', 600, { server: 'ns.test.', contact: 'x.test.', serial: 1, minimumSeconds: 20 })], questions: [{ name, type: 1, class: 1 }] }))
+  await handler.handle(query('a.test.'))
+  await clock.advance(19_000)
+  t.match(handler.handle(query('a.test.')), { rcode: RCODE.NXDOMAIN, authorities: [{ ttl: 581 }] })
+  t.equal(asked.length, 1)
+  await clock.advance(2000)
+  await handler.handle(query('a.test.'))
+  t.equal(asked.length, 2)
+})
+
+t.test('a name goes to the servers of the closest zone', async (t) => {
+  const clock = new FakeClock()
+  const asked: string[] = []
+  const scripted: Exchange = async ({ address }, { name }) => {
+    asked.push(address)
+    return answer(name)
+  }
+  const outside = new Outside({ zones: [{ zone: '.', upstreams: upstreams.slice(0, 1) }, parseStub('corp.example=192.0.2.8,192.0.2.9:54'), parseStub('eu.corp.example=192.0.2.7')], forwarder: (servers) => new Forwarder({ upstreams: servers, exchange: scripted, clock, randomInt: () => 0, log: silentLogger }) })
+  for (const name of ['a.corp.example.', 'a.eu.corp.example.', 'corp.example.', 'acorp.example.', 'other.']) await outside.handle(query(name))
+  t.same(asked, ['192.0.2.8', '192.0.2.7', '192.0.2.8', '192.0.2.1', '192.0.2.1'])
+  const alone = new Outside({ zones: [parseStub('corp.example=192.0.2.8')], forwarder: () => forwarder(clock, async (_server, name) => answer(name)).handler })
+  t.equal(alone.handle(query('other.')), undefined)
+  for (const wrong of ['corp.example', '=192.0.2.1', 'corp.example=', 'corp.example=host']) t.throws(() => parseStub(wrong), /Cannot use/)
 })
 
 t.test('over the network: lies are not taken, a cut answer comes by TCP', async (t) => {

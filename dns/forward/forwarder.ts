@@ -30,30 +30,38 @@ const lateMsMax = 500
 const inFlightMax = 1000
 /** A server that failed is asked last for this long. */
 const penaltyMs = 5000
+/** How long an asker waits while there is an answer whose time is over (RFC 8767 section 5). */
+const staleWaitMs = 1800
+/** After a failure an old answer is given at once for so long (RFC 8767 section 5: the failure recheck timer). */
+const recheckMs = 30_000
 
 interface Scored {
   readonly upstream: Upstream
   /** Smoothed time of an answer; what a server that was never asked is taken for. */
   usualMs: number
   failedAtMs: number | undefined
+  readonly counts: { asked: number; failed: number; readonly byRcode: Map<number, number> }
 }
 
 export class Forwarder implements Handler {
   readonly name = 'forward'
   readonly #options: ForwarderOptions
-  readonly #servers: readonly Scored[]
-  readonly #cache: ForwardCache
+  readonly servers: readonly Scored[]
+  readonly cache: ForwardCache
+  staleAnswers = 0
+  /** Questions that nobody answered usefully, and when. */
+  readonly #failed = new Map<string, number>()
   readonly #underWay = new Map<string, Promise<Reply>>()
 
   constructor(options: ForwarderOptions) {
     this.#options = options
-    this.#servers = options.upstreams.map((upstream) => ({ upstream, usualMs: 100, failedAtMs: undefined }))
-    this.#cache = new ForwardCache(options.clock)
+    this.servers = options.upstreams.map((upstream) => ({ upstream, usualMs: 100, failedAtMs: undefined, counts: { asked: 0, failed: 0, byRcode: new Map() } }))
+    this.cache = new ForwardCache(options.clock)
   }
 
   /** Whether there is anybody to ask. */
   get isUsable(): boolean {
-    return this.#servers.length > 0
+    return this.servers.length > 0
   }
 
   handle(query: Query): Reply | Promise<Reply> | undefined {
@@ -61,17 +69,52 @@ export class Forwarder implements Handler {
     if (!query.recursionDesired) return failure(RCODE.REFUSED, EDE.prohibited, 'names elsewhere are asked for with recursion desired only')
     const question = { name: query.name, type: query.type, class: query.question.class, dnssecOk: query.dnssecOk, checkingDisabled: query.checkingDisabled }
     const key = JSON.stringify(Object.values(question))
-    const kept = this.#cache.get(key)
-    if (kept !== undefined) return kept
+    const kept = this.cache.get(key)
+    if (kept === undefined) return this.#fetch(key, question)
+    if (!kept.isStale) {
+      if (kept.isDue) void this.#fetch(key, question)
+      return kept.reply
+    }
+    return this.#stale(key, question, kept.reply)
+  }
+
+  /** One exchange for equal questions. */
+  #fetch(key: string, question: ForwardedQuestion): Reply | Promise<Reply> {
     const running = this.#underWay.get(key)
     if (running !== undefined) return running
     if (this.#underWay.size >= inFlightMax) return failure(RCODE.SERVFAIL, EDE.other, `${inFlightMax} questions wait for other servers already`)
     const asking = this.#ask(question).then((answer) => {
-      this.#cache.set(key, answer)
+      this.cache.set(key, answer)
+      if (isUseful(answer)) this.#failed.delete(key)
+      else this.#remember(key)
       return answer
     }).finally(() => this.#underWay.delete(key))
     this.#underWay.set(key, asking)
     return asking
+  }
+
+  /** There is an answer whose time is over: it serves when nobody gives a better one soon. */
+  #stale(key: string, question: ForwardedQuestion, old: Reply): Reply | Promise<Reply> {
+    const { clock } = this.#options
+    const serve = (): Reply => {
+      this.staleAnswers += 1
+      return { ...old, extendedError: { code: EDE.stale, text: 'no server answers; this is what one said before' } }
+    }
+    const asking = this.#fetch(key, question)
+    if (!(asking instanceof Promise)) return isUseful(asking) ? asking : serve()
+    if (clock.monotonicMs() - (this.#failed.get(key) ?? Number.NEGATIVE_INFINITY) < recheckMs) return serve()
+    const { promise, resolve } = Promise.withResolvers<Reply>()
+    const timer = clock.setTimeout(() => resolve(serve()), staleWaitMs)
+    void asking.then((answer) => {
+      timer.cancel()
+      resolve(isUseful(answer) ? answer : serve())
+    })
+    return promise
+  }
+
+  #remember(key: string): void {
+    if (this.#failed.size >= inFlightMax) this.#failed.clear()
+    this.#failed.set(key, this.#options.clock.monotonicMs())
   }
 
   /** Asks one server after the other, each when those before it are late or have failed, and takes the first useful answer. */
@@ -114,13 +157,16 @@ export class Forwarder implements Handler {
   async #exchange(server: Scored, question: ForwardedQuestion, signal: AbortSignal): Promise<Message> {
     const { clock, exchange, randomInt, log } = this.#options
     const begun = clock.monotonicMs()
+    server.counts.asked += 1
     try {
       const answer = await exchange(server.upstream, question, { clock, randomInt, timeoutMs, signal })
+      server.counts.byRcode.set(answer.rcode, (server.counts.byRcode.get(answer.rcode) ?? 0) + 1)
       server.usualMs = server.usualMs * 0.8 + (clock.monotonicMs() - begun) * 0.2
       server.failedAtMs = isUseful(answer) ? undefined : clock.monotonicMs()
       return answer
     } catch (error) {
       if (!signal.aborted) {
+        server.counts.failed += 1
         if (server.failedAtMs === undefined) log.warn('a server for names elsewhere does not answer', { server: nameOf(server.upstream), error })
         server.failedAtMs = clock.monotonicMs()
       }
@@ -131,12 +177,12 @@ export class Forwarder implements Handler {
   #inOrder(): Scored[] {
     const now = this.#options.clock.monotonicMs()
     const isPenalised = ({ failedAtMs }: Scored): number => (failedAtMs !== undefined && now - failedAtMs < penaltyMs ? 1 : 0)
-    return this.#servers.toSorted((a, b) => isPenalised(a) - isPenalised(b) || a.usualMs - b.usualMs)
+    return this.servers.toSorted((a, b) => isPenalised(a) - isPenalised(b) || a.usualMs - b.usualMs)
   }
 }
 
 /** An answer after which nobody else has to be asked. */
-function isUseful({ rcode }: Message): boolean {
+function isUseful({ rcode }: Pick<Message, 'rcode'>): boolean {
   return rcode === RCODE.NOERROR || rcode === RCODE.NXDOMAIN
 }
 

@@ -1,11 +1,14 @@
 /** `/health` (it lives), `/ready` (it knows the cluster's names) and `/metrics`, under the paths and names that CoreDNS has. */
 import { createServer } from 'node:http'
 import type { Responder } from '../answers/responder.ts'
-import { rcodeName } from '../wire/index.ts'
+import type { Outside } from '../forward/outside.ts'
+import { metrics } from './metrics.ts'
 
-interface Readiness {
+export interface Readiness {
   readonly isReady: boolean
   readonly isCurrent: boolean
+  readonly staleSeconds: number | undefined
+  readonly outside: Outside
 }
 
 /** Serves them; rejects when the address cannot be had. */
@@ -34,16 +37,3 @@ export async function startHealth({ address, port }: { readonly address: string;
   }
 }
 
-/** Prometheus text format 0.0.4. */
-function metrics(names: Readiness, { counts, cache }: Responder): string {
-  const lines = [
-    '# TYPE coredns_dns_requests_total counter', `coredns_dns_requests_total ${counts.queries}`,
-    '# TYPE coredns_dns_responses_total counter', ...[...counts.byRcode.entries()].filter(([, count]) => count > 0).map(([rcode, count]) => `coredns_dns_responses_total{rcode="${rcodeName(rcode)}"} ${count}`),
-    '# TYPE coredns_panics_total counter', `coredns_panics_total ${counts.failed}`,
-    '# TYPE fairway_dns_malformed_total counter', `fairway_dns_malformed_total ${counts.malformed}`,
-    '# TYPE fairway_dns_rendered_hits_total counter', `fairway_dns_rendered_hits_total ${cache.hits}`,
-    '# TYPE fairway_dns_rendered_entries gauge', `fairway_dns_rendered_entries ${cache.size}`,
-    '# TYPE fairway_dns_watch_connected gauge', `fairway_dns_watch_connected ${names.isCurrent ? 1 : 0}`,
-  ]
-  return `${lines.join('\n')}\n`
-}

@@ -5,6 +5,7 @@
 import type { EndpointSlice, Namespace, Pod, Service } from '../../api/types.ts'
 import { addressBytes, addressRecord, addressText, nsRecord, ptrRecord, reverseName, soaRecord, txtRecord } from '../wire/index.ts'
 import type { ResourceRecord } from '../wire/index.ts'
+import { serviceNameLabel } from './kept.ts'
 import { emptyNode, nodeOf } from './node.ts'
 import type { Lookup, Node } from './node.ts'
 import { serviceNames } from './service-names.ts'
@@ -34,7 +35,6 @@ interface ServiceEntry {
 
 /** The version of the specification, section 2.2. */
 const schemaVersion = '1.1.0'
-const serviceNameLabel = 'kubernetes.io/service-name'
 
 export class ClusterIndex {
   readonly #options: ClusterIndexOptions

@@ -1,0 +1,49 @@
+/** One kind of objects: first as the snapshot has them, then as the API server does. Whoever is not in its list goes when the list is in. */
+import type { Client } from '../api/client.ts'
+import { Informer, objectKey } from '../api/informer.ts'
+import type { InformerOptions } from '../api/informer.ts'
+import type { Resource } from '../api/resources.ts'
+import type { KubeObject } from '../api/types.ts'
+import { keptOf } from './zone/kept.ts'
+import type { Kind } from './zone/kept.ts'
+
+export type OnChange = (old: KubeObject | undefined, next: KubeObject | undefined) => void
+
+export class Followed {
+  readonly kind: Kind
+  readonly informer: Informer<KubeObject>
+  readonly #onChange: OnChange
+  readonly #restored = new Map<string, KubeObject>()
+
+  constructor(client: Client, resource: Resource<KubeObject>, { onChange, ...options }: InformerOptions & { readonly onChange: OnChange }) {
+    this.kind = resource.plural as Kind
+    this.#onChange = onChange
+    this.informer = new Informer(client, resource, { ...options, transform: keptOf[this.kind] })
+    this.informer.onChange(({ old, new: next }) => {
+      const key = objectKey(next ?? old ?? { metadata: {} })
+      const before = old ?? this.#restored.get(key)
+      this.#restored.delete(key)
+      onChange(before, next)
+    })
+  }
+
+  /** Takes what a snapshot has; before `start`. */
+  restore(objects: readonly KubeObject[]): void {
+    for (const object of objects) {
+      this.#restored.set(objectKey(object), object)
+      this.#onChange(undefined, object)
+    }
+  }
+
+  /** Resolves when the list is in, and what it does not have is gone. */
+  async start(): Promise<void> {
+    this.informer.start()
+    await this.informer.synced
+    for (const object of this.#restored.values()) this.#onChange(object, undefined)
+    this.#restored.clear()
+  }
+
+  stop(): void {
+    this.informer.stop()
+  }
+}
