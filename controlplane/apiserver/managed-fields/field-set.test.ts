@@ -1,16 +1,19 @@
 // Sets of fields hold to the laws of sets, whatever the tree.
 import { array, assert, constantFrom, property } from 'fast-check'
 import t from 'tap'
-import { difference, insert, intersection, isEmpty, isFields, pathsOf, union, withParents } from './field-set.ts'
+import { difference, intersection, isEmpty, isFields, pathsOf, union, withParents } from './field-set.ts'
 import type { Fields } from './field-set.ts'
 
 const path = array(constantFrom('f:a', 'f:b', 'k:{"name":"x"}', 'v:1'), { minLength: 1, maxLength: 4 })
 const paths = array(path, { maxLength: 8 })
 
+/** The set of one path. */
+function at([first, ...rest]: readonly string[]): Fields {
+  return first === undefined ? {} : { [first]: at(rest) }
+}
+
 function setOf(members: readonly (readonly string[])[]): Fields {
-  const fields: Fields = {}
-  for (const member of members) insert(fields, member)
-  return fields
+  return members.map(at).reduce((sum, one) => union(sum, one), {})
 }
 
 const sorted = (fields: Fields): string[] => pathsOf(fields).toSorted()

@@ -1,10 +1,13 @@
 // Sets of fields in the form in which they are kept (`fieldsV1`, sigs.k8s.io/structured-merge-diff's fieldpath): a tree whose
 // edges are path elements. `f:name` is a field, `k:{"name":"a"}` an item by its keys, `v:"x"` an item by its value. A leaf is in
-// the set; a node with something below it is in the set when it has a `.`. Pure, no argument is ever changed but by `insert`.
+// the set; a node with something below it is in the set when it has a `.`. Pure.
 
 export interface Fields {
   [element: string]: Fields
 }
+
+/** A member with nothing below it. */
+export const leaf: Fields = Object.freeze({})
 
 const element = /^(?:\.|[fkvi]:)/
 
@@ -20,25 +23,6 @@ function isMember(node: Fields | undefined): boolean {
 export function isEmpty(fields: Fields): boolean {
   for (const _key in fields) return false
   return true
-}
-
-/** Puts a path into a set. */
-export function insert(root: Fields, path: readonly string[]): void {
-  let node = root
-  // The root is no member, and neither is what this call makes on its way.
-  let isOnlyOnTheWay = true
-  for (const key of path) {
-    let next = below(node, key)
-    const isNew = next === undefined
-    if (next === undefined) {
-      if (!isOnlyOnTheWay && isEmpty(node)) node['.'] = {}
-      next = {}
-      node[key] = next
-    }
-    node = next
-    isOnlyOnTheWay = isNew
-  }
-  if (!isOnlyOnTheWay && !isEmpty(node)) node['.'] = {}
 }
 
 /** A node of what is kept: with its `.` if it is a member, undefined if nothing is left of it. The root is never a member. */

@@ -1,10 +1,14 @@
 // Objects beside their types: which fields an object has, and in which two objects differ.
 // The rules are those of sigs.k8s.io/structured-merge-diff/v6/typed (tofieldset.go, compare.go).
 import { equalJson, isRecord } from '../object.ts'
-import { insert } from './field-set.ts'
+import { leaf } from './field-set.ts'
 import type { Fields } from './field-set.ts'
 import type { MergeType } from './types.ts'
 
+/** Names of fields whose elements are kept ready. */
+const elementsMax = 4096
+
+type ObjectType = Extract<MergeType, { of: 'object' }>
 export type ListType = Extract<MergeType, { of: 'list' | 'set' }>
 
 /** A list cannot be taken as the map that it is. */
@@ -37,34 +41,52 @@ export function itemsOf(type: ListType, list: readonly unknown[]): Map<string, u
 
 /** The fields that an object sets: what somebody who applies it owns. */
 export function fieldsOf(type: MergeType, value: unknown): Fields {
-  const fields: Fields = {}
-  collect(type, value, [], fields)
-  return fields
+  return within(type, value, isAppliedField, false) ?? {}
 }
 
-function collect(type: MergeType, value: unknown, path: string[], fields: Fields): void {
+/** Whether a field is in a set itself, beside what is below it. */
+type IsMember = (type: ObjectType, key: string, item: unknown) => boolean
+
+const isAppliedField: IsMember = (type, key, item) => !type.isNamed(key) || isEmptyRecord(item)
+const isWrittenField: IsMember = (type, key, item) => type.isRecorded(key) || isEmptyRecord(item)
+
+/** All that is in a value, as a node of a set; undefined when there is nothing to be in the set. */
+function within(type: MergeType, value: unknown, isMember: IsMember, member: boolean): Fields | undefined {
+  const node: Fields = member ? { '.': leaf } : {}
+  let isBare = true
   if (type.of === 'object' && isRecord(value)) {
     for (const key in value) {
       const item = value[key]
       if (item === undefined) continue
-      path.push(`f:${key}`)
-      collect(type.field(key), item, path, fields)
-      if (!type.isNamed(key) || isEmptyRecord(item)) insert(fields, path)
-      path.pop()
+      const inner = within(type.field(key), item, isMember, isMember(type, key, item))
+      if (inner === undefined) continue
+      node[fieldElement(key)] = inner
+      isBare = false
     }
   } else if ((type.of === 'list' || type.of === 'set') && Array.isArray(value)) {
-    const seen = new Set<string>()
+    // Of an ordinary write, items that share an element stand together.
+    const isApplied = isMember === isAppliedField
     value.forEach((item, i) => {
-      const element = elementOf(type, item)
+      const element = elementOf(type, item) ?? (isApplied ? undefined : `i:${i}`)
       if (element === undefined) throw new ListError(`element ${i}: associative list with keys has an element that omits key field ${JSON.stringify(type.of === 'list' ? type.keys[0] : '')}`)
-      if (seen.has(element)) throw new ListError(`duplicate entries for key ${element.slice(2)}`)
-      seen.add(element)
-      path.push(element)
-      if (type.of === 'list') collect(type.item, item, path, fields)
-      insert(fields, path)
-      path.pop()
+      if (isApplied && Object.hasOwn(node, element)) throw new ListError(`duplicate entries for key ${element.slice(2)}`)
+      node[element] = (type.of === 'list' ? within(type.item, item, isMember, true) : undefined) ?? leaf
+      isBare = false
     })
-  } else if (path.length > 0) insert(fields, path)
+  } else return leaf
+  return isBare ? (member ? leaf : undefined) : node
+}
+
+const elements = new Map<string, string>()
+
+/** `f:name`, made once for the names that come again and again. */
+function fieldElement(key: string): string {
+  let element = elements.get(key)
+  if (element === undefined) {
+    element = `f:${key}`
+    if (elements.size < elementsMax) elements.set(key, element)
+  }
+  return element
 }
 
 function isEmptyRecord(value: unknown): boolean {
@@ -92,44 +114,62 @@ export function withoutUnowned(fields: Fields): Fields {
 
 /** What has changed from one state to another. */
 export function compare(type: MergeType, before: unknown, after: unknown): Comparison {
-  const comparison = { changed: {}, removed: {} }
-  compareAt(type, before, after, [], comparison)
-  return comparison
+  const { changed = {}, removed = {} } = compareAt(type, before, after, '', false)
+  return { changed, removed }
 }
 
-function compareAt(type: MergeType, before: unknown, after: unknown, path: string[], out: Comparison): void {
-  if (before === after) return
-  if (type.of === 'object' && isRecord(before ?? {}) && isRecord(after ?? {})) return compareObjects(type, (before ?? {}) as Record<string, unknown>, (after ?? {}) as Record<string, unknown>, path, out)
-  if ((type.of === 'list' || type.of === 'set') && Array.isArray(before ?? []) && Array.isArray(after ?? [])) return compareLists(type, (before ?? []) as unknown[], (after ?? []) as unknown[], path, out)
-  if (after === undefined) insert(out.removed, path)
-  else if (before === undefined || !equalJson(before, after)) insert(out.changed, path)
+/** Nodes of the sets of what changed and what went, if anything did. */
+interface Difference {
+  changed?: Fields
+  removed?: Fields
 }
 
-function compareObjects(type: Extract<MergeType, { of: 'object' }>, before: Record<string, unknown>, after: Record<string, unknown>, path: string[], out: Comparison): void {
-  const skipped = path.length < 2 ? unowned[path[0] ?? ''] : undefined
+/** `place` is the element of the value at the first level, the root's is empty. `member`: whether it is itself in the set when it comes. */
+function compareAt(type: MergeType, before: unknown, after: unknown, place: string | undefined, member: boolean): Difference {
+  if (before === after) return {}
+  const isRoot = place === '' || place === 'f:metadata'
+  if (after === undefined && !isRoot) return { removed: within(type, before, isRemoved, true) ?? leaf }
+  if (before === undefined && !isRoot) return only('changed', within(type, after, isWrittenField, member))
+  if (type.of === 'object' && isRecord(before ?? {}) && isRecord(after ?? {})) return compareObjects(type, (before ?? {}) as Record<string, unknown>, (after ?? {}) as Record<string, unknown>, place)
+  if ((type.of === 'list' || type.of === 'set') && Array.isArray(before) && Array.isArray(after)) return compareLists(type, before, after)
+  return equalJson(before, after) ? {} : { changed: leaf }
+}
+
+const isRemoved: IsMember = () => true
+
+function only(what: keyof Difference, node: Fields | undefined): Difference {
+  return node === undefined ? {} : { [what]: node }
+}
+
+function compareObjects(type: ObjectType, before: Record<string, unknown>, after: Record<string, unknown>, place: string | undefined): Difference {
+  const skipped = place === undefined ? undefined : unowned[place]
+  const out: Difference = {}
   const step = (key: string): void => {
-    if (skipped?.has(key) === true) return
     const [was, is] = [before[key], after[key]]
-    if (was === is) return
-    path.push(`f:${key}`)
-    compareAt(type.field(key), was, is, path, out)
-    if (is === undefined) insert(out.removed, path)
-    else if (was === undefined && (type.isRecorded(key) || isEmptyRecord(is))) insert(out.changed, path)
-    path.pop()
+    if (was === is || skipped?.has(key) === true) return
+    const element = fieldElement(key)
+    put(out, element, compareAt(type.field(key), was, is, place === '' ? element : undefined, isWrittenField(type, key, is)))
   }
   for (const key in before) step(key)
   for (const key in after) if (!Object.hasOwn(before, key)) step(key)
+  return out
 }
 
-function compareLists(type: ListType, before: readonly unknown[], after: readonly unknown[], path: string[], out: Comparison): void {
+function compareLists(type: ListType, before: readonly unknown[], after: readonly unknown[]): Difference {
   const [was, is] = [itemsOf(type, before), itemsOf(type, after)]
+  const out: Difference = {}
+  const itemType: MergeType = type.of === 'list' ? type.item : { of: 'whole' }
   for (const element of new Set([...was.keys(), ...is.keys()])) {
     const [old, now] = [was.get(element), is.get(element)]
-    path.push(element)
-    if (type.of === 'list' && (old?.length ?? 1) === 1 && (now?.length ?? 1) === 1) compareAt(type.item, old?.[0], now?.[0], path, out)
-    else if (old !== undefined && now !== undefined && !equalJson(old, now)) insert(out.changed, path)
-    if (now === undefined) insert(out.removed, path)
-    else if (old === undefined) insert(out.changed, path)
-    path.pop()
+    const isSingle = (old?.length ?? 1) === 1 && (now?.length ?? 1) === 1
+    if (isSingle) put(out, element, compareAt(itemType, old?.[0], now?.[0], undefined, true))
+    else if (now === undefined) put(out, element, { removed: leaf })
+    else if (!equalJson(old, now)) put(out, element, { changed: leaf })
   }
+  return out
+}
+
+function put(out: Difference, element: string, { changed, removed }: Difference): void {
+  if (changed !== undefined) (out.changed ??= {})[element] = changed
+  if (removed !== undefined) (out.removed ??= {})[element] = removed
 }
