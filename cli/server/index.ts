@@ -12,6 +12,9 @@ import type { ApiServer } from '../../controlplane/apiserver/index.ts'
 export interface ApiServerFlags {
   readonly dataDir: string
   readonly store: string
+  readonly etcdCafile?: string
+  readonly etcdCertfile?: string
+  readonly etcdKeyfile?: string
   readonly bind: string
   readonly port: number
   readonly advertiseAddress?: string
@@ -28,7 +31,8 @@ export interface ApiServerFlags {
 /** Opens the store and serves; afterwards writes the files that were asked for. */
 export async function serveApi(flags: ApiServerFlags): Promise<ApiServer> {
   const log = createLogger({ level: flags.logLevel })
-  const store = openStore(flags.store, flags.dataDir)
+  const { etcdCafile: caFile, etcdCertfile: certFile, etcdKeyfile: keyFile } = flags
+  const store = openStore(flags.store, flags.dataDir, { ...(caFile && { caFile }), ...(certFile && { certFile }), ...(keyFile && { keyFile }) })
   const server = await startApiServer({
     store,
     dataDir: flags.dataDir,

@@ -28,6 +28,7 @@ import { Registry } from './registry.ts'
 import { builtinResources } from './resources/index.ts'
 import type { Serving } from './routes/call.ts'
 import { createHandler } from './routes/handler.ts'
+import { SharedStore } from './routes/shared-store.ts'
 import { startHttpsServer } from './server/https-server.ts'
 import type { HttpsServer } from './server/https-server.ts'
 import { inProcessTransport } from './server/in-process.ts'
@@ -136,7 +137,7 @@ class Server implements ApiServer {
       clock,
       random,
     }
-    this.#handler = createHandler({ serving: this.#serving, log, caCertificate: credentials.authority.certificate, serverAddress: () => `${this.#advertised}:${this.port}`, notReady: () => this.#notReady, isStopping: () => this.#stopping !== undefined })
+    this.#handler = createHandler({ serving: this.#serving, shared: new SharedStore(store, cache, clock), log, caCertificate: credentials.authority.certificate, serverAddress: () => `${this.#advertised}:${this.port}`, notReady: () => this.#notReady, isStopping: () => this.#stopping !== undefined })
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.done = promise
     this.#settleDone = { resolve, reject }

@@ -18,8 +18,10 @@ import { discover } from './discovery.ts'
 import { Metrics } from './metrics.ts'
 import { OpenApi } from './openapi.ts'
 import { handleResource } from './resource.ts'
+import type { SharedStore } from './shared-store.ts'
 
 export interface HandlerOptions {
+  readonly shared: SharedStore
   readonly serving: Serving
   readonly log: Logger
   /** The CA's certificate, PEM: joining nodes compare it with the hash in their token. */
@@ -105,7 +107,7 @@ async function answer(options: HandlerOptions, { openApi, metrics }: Documents, 
   }
   const call = callOf(serving, request, info, user)
   try {
-    const reply = await answerCall(call)
+    const reply = await options.shared.run(call, () => answerCall(call))
     metrics.count(call, reply.status)
     return reply
   } catch (error) {

@@ -163,7 +163,7 @@ class EtcdStore implements Store {
       failure: [{ request_range: { key } }],
     }, () => (isRepeated = true))
     const revision = reply.succeeded ? Number(reply.header.revision) : this.#refused(write, reply, isRepeated)
-    await Promise.all(Array.from(this.#watches, (watch) => (watch.covers(write.key) ? watch.reached(revision) : undefined)))
+    await Promise.all([...this.#watches].filter((watch) => watch.covers(write.key)).map((watch) => watch.reached(revision)))
     return revision
   }
 

@@ -1,5 +1,7 @@
 // Calls to an etcd cluster: one client an endpoint, the next one when the one in use is gone or has no leader.
 import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import { checkServerIdentity } from 'node:tls'
 import { Client, credentials, Metadata, status } from '@grpc/grpc-js'
 import type { ChannelCredentials, ClientDuplexStream, ServiceError } from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
@@ -51,10 +53,7 @@ export class EtcdConnection {
     this.#clients = urls.map((url) => clientOf(url, tls))
   }
 
-  /**
-   * One call, tried again on the next endpoint while none answers. `again` tells `make` that an earlier attempt may have
-   * been carried out without our hearing of it.
-   */
+  /** One call, tried again on the next endpoint while none answers. After `onRetry`, an attempt may have been carried out unheard. */
   async call<Reply>(name: keyof typeof methods, request: object, onRetry?: () => void): Promise<Reply> {
     const until = this.#clock.monotonicMs() + patienceMs
     for (let pause = pauseMs; ; pause = Math.min(pause * 2, pauseMaxMs)) {
@@ -114,9 +113,12 @@ export class EtcdConnection {
 }
 
 function clientOf(url: string, tls: EtcdTls): Client {
-  const { protocol, host } = new URL(url)
+  const { protocol, host, hostname } = new URL(url)
+  const address = hostname.replace(/^\[|\]$/g, '')
   if (protocol !== 'http:' && protocol !== 'https:') throw new Error(`Cannot use the etcd endpoint ${url}: it must begin with http:// or https://`)
-  return new Client(host, protocol === 'https:' ? secured(tls) : credentials.createInsecure(), {
+  return new Client(host, protocol === 'https:' ? secured(tls, address) : credentials.createInsecure(), {
+    // TLS names no server by its address (RFC 6066, 3); what its certificate is for is checked all the same.
+    ...(protocol === 'https:' && isIP(address) !== 0 ? { 'grpc.ssl_target_name_override': 'etcd' } : {}),
     'grpc.max_receive_message_length': -1,
     'grpc.max_send_message_length': -1,
     'grpc.initial_reconnect_backoff_ms': 100,
@@ -127,9 +129,9 @@ function clientOf(url: string, tls: EtcdTls): Client {
   })
 }
 
-function secured({ caFile, certFile, keyFile }: EtcdTls): ChannelCredentials {
+function secured({ caFile, certFile, keyFile }: EtcdTls, address: string): ChannelCredentials {
   const read = (file: string | undefined): Buffer | null => (file === undefined ? null : readFileSync(file))
-  return credentials.createSsl(read(caFile), read(keyFile), read(certFile))
+  return credentials.createSsl(read(caFile), read(keyFile), read(certFile), { checkServerIdentity: (_name, certificate) => checkServerIdentity(address, certificate) })
 }
 
 /** Failures of the endpoint or of the moment; the next endpoint, or the same one a little later, may do it. */
@@ -139,7 +141,7 @@ function isPassing({ code, details }: ServiceError): boolean {
 
 /** etcd's errors (etcdserver/api/v3rpc/rpctypes) in the store's words. */
 function storeErrorOf(error: ServiceError): StoreError {
-  const { code, details = error.message } = error
+  const { code, details } = error
   const known: StoreErrorCode | undefined = /has been compacted/.test(details) ? 'compacted' : /future revision/.test(details) ? 'future' : /space exceeded/.test(details) ? 'full' : undefined
   if (known !== undefined) return new StoreError(known, `Cannot use etcd: ${details.replace(/^etcdserver: /, '')}`, { cause: error })
   const isAway = code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED

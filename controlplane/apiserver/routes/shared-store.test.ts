@@ -1,0 +1,63 @@
+// Several API servers on one etcd are one API.
+import t from 'tap'
+import { Client } from '../../../api/client.ts'
+import { configMaps } from '../../../api/resources.ts'
+import { openEtcdStore } from '../../store/index.ts'
+import { hasEtcd, startEtcd } from '../../store/test-support/etcd.ts'
+import { admin, ask, startTestServer } from '../test-support/server.ts'
+import type { TestServer } from '../test-support/server.ts'
+
+t.test('several API servers on one etcd are one API', { skip: !hasEtcd && 'needs etcd (Debian: etcd-server)' }, async (t) => {
+  const [member] = await startEtcd(t.testdir({ pki: {} }))
+  if (member === undefined) throw new Error('Cannot test: there is no etcd')
+  t.teardown(() => member.kill())
+  const dataDir = `${t.testdirName}/server`
+  const start = (): Promise<TestServer> => startTestServer(t, { store: openEtcdStore({ endpoints: [member.url] }), dataDir })
+  const first = await start()
+  const second = await start()
+
+  await t.test('what is written at one is read at the other at once', async (t) => {
+    for (let i = 0; i < 20; i++) {
+      await ask(first.server, 'POST', '/api/v1/namespaces/default/configmaps', { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: `a-${i}` } })
+      t.equal((await ask(second.server, 'GET', `/api/v1/namespaces/default/configmaps/a-${i}`)).status, 200)
+    }
+    await ask(first.server, 'POST', '/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'new' } })
+    t.equal((await ask(second.server, 'POST', '/api/v1/namespaces/new/configmaps', { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'in-new' } })).status, 201, 'a namespace of the other is known')
+  })
+
+  await t.test('watches at both tell the same in the same order', async (t) => {
+    const seen = await Promise.all([first, second].map(async ({ server }, i) => {
+      const names: string[] = []
+      const stop = new AbortController()
+      const { metadata } = await new Client(server.transport(admin)).list(configMaps, { namespace: 'default' })
+      const watching = (async () => {
+        for await (const event of new Client(server.transport(admin)).watch(configMaps, { namespace: 'default', resourceVersion: metadata.resourceVersion ?? '', signal: stop.signal })) {
+          if (event.type === 'ADDED') names.push(event.object.metadata.name ?? '')
+          if (names.length === 40) return
+        }
+      })()
+      return { names, watching, i }
+    }))
+    await Promise.all(Array.from({ length: 40 }, (_, i) => ask((i % 2 === 0 ? first : second).server, 'POST', '/api/v1/namespaces/default/configmaps', { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: `w-${i}` } })))
+    await Promise.all(seen.map(({ watching }) => watching))
+    t.same(seen[0]?.names, seen[1]?.names)
+  })
+
+  await t.test('no cluster IP and no node port is given out twice', async (t) => {
+    const made = await Promise.all(Array.from({ length: 24 }, (_, i) =>
+      ask((i % 2 === 0 ? first : second).server, 'POST', '/api/v1/namespaces/default/services', { apiVersion: 'v1', kind: 'Service', metadata: { name: `s-${i}` }, spec: { type: 'NodePort', ports: [{ port: 80 }] } })))
+    const specs = made.map(({ body }) => body['spec'] as { clusterIP: string; ports: { nodePort: number }[] })
+    t.equal(new Set(specs.map(({ clusterIP }) => clusterIP)).size, 24)
+    t.equal(new Set(specs.map(({ ports }) => ports[0]?.nodePort)).size, 24)
+    const asked = await Promise.all([first, second, first, second].map(({ server }, i) =>
+      ask(server, 'POST', '/api/v1/namespaces/default/services', { apiVersion: 'v1', kind: 'Service', metadata: { name: `asked-${i}` }, spec: { clusterIP: '10.96.77.77', ports: [{ port: 80 }] } })))
+    t.same(asked.map(({ status }) => status).toSorted((a, b) => a - b), [201, 422, 422, 422], 'one that all ask for is one server\'s to give')
+  })
+
+  await t.test('a conditional update at both succeeds at one', async (t) => {
+    const path = '/api/v1/namespaces/default/configmaps/a-0'
+    const { body } = await ask(first.server, 'GET', path)
+    const answers = await Promise.all([first, second].map(({ server }, i) => ask(server, 'PUT', path, { ...body, data: { by: `${i}` } })))
+    t.same(answers.map(({ status }) => status).toSorted((a, b) => a - b), [200, 409])
+  })
+})
