@@ -75,7 +75,9 @@ function candidateOf(endpoint: Endpoint, { port }: EndpointPort, family: Family,
   const address = addressOf(text)
   if (address === undefined || familyOf(address) !== family) return `${JSON.stringify(text ?? '')} is no ${family.name} address`
   if (port === undefined || !isPort(port)) return `${String(port)} is no port`
-  const { conditions = {}, nodeName, hints } = endpoint
+  const { nodeName, hints } = endpoint
+  // JSON's null is the same as nothing.
+  const conditions = endpoint.conditions ?? {}
   const ready = conditions.ready ?? true
   const terminating = conditions.terminating ?? false
   return {
