@@ -1,10 +1,10 @@
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { EngineHost, referencePlugins } from './test-support/engines.ts'
-import { leftovers, nothing } from './test-support/host.ts'
-import { ask } from './test-support/talk.ts'
+import { addressOf, leftovers, makeHost, nothing } from './test-support/host.ts'
+import { ask, serve } from './test-support/talk.ts'
 
 if (process.getuid?.() !== 0 || !existsSync(join(referencePlugins, 'portmap')) || !existsSync('/usr/bin/podman') || !existsSync('/usr/bin/ctr')) {
   t.plan(0, 'containerd and Podman as callers: needs root and the Debian packages containerd, podman, containernetworking-plugins')
@@ -80,7 +80,49 @@ t.test('Podman: our own ports and rates in place of theirs', async (t) => {
     for (let attempt = 0; attempt < 20 && answer === 'nothing'; attempt++) answer = await ask(host, undefined, 'tcp', address, port)
     t.equal(answer, 'web', `${address}:${port}`)
   }
-  t.equal(await ask(host, undefined, 'tcp', '192.0.2.1', 8081), 'nothing', 'a port of localhost alone')
+  t.equal(await ask(host, undefined, 'tcp', '192.0.2.1', 8081, 1), 'nothing', 'a port of localhost alone')
   t.match(await host.podman('rm', '-f', '-t', '0', 'web'), { status: 0 })
   t.strictSame(leftovers(host), nothing)
+})
+
+t.test('the reference plugin host-local gives the addresses; what it does not know it says itself', async (t) => {
+  using host = await makeHost('resident')
+  for (const name of ['a', 'b']) host.addPod(name)
+  symlinkSync(join(referencePlugins, 'host-local'), join(host.binDir, 'host-local'))
+  const dataDir = join(host.folder, 'host-local')
+  const config = (cniVersion: string, more: Readonly<Record<string, unknown>> = {}): unknown => ({ ...host.config({ dataDir: host.dataDir, ipam: { type: 'host-local', dataDir, ranges: [[{ subnet: '172.30.0.0/24' }]] } }), cniVersion, ...more })
+  const given = async (): Promise<number> => (await host.run(undefined, 'sh', '-c', `ls ${dataDir}/test | grep -c ^172`)).stdout.trim() as unknown as number
+  t.match((await host.add('a', config('1.0.0'))).object, { ips: [{ address: '172.30.0.2/32', gateway: '169.254.1.1' }] })
+  t.match(await host.run('a', 'ping', '-c', '1', '-W', '1', '192.0.2.1'), { status: 0 })
+  t.match(await host.add('b', config('0.4.0')), { status: 0 })
+  t.equal(Number(await given()), 2)
+  t.match(await host.del('a', config('1.0.0')), { status: 0 })
+  t.match(await host.add('a', config('1.1.0')), { status: 1, object: { code: 1, msg: /host-local.*incompatible/ } }, 'Debian has one that does not know 1.1.0')
+  t.match(await host.cni({ command: 'GC', config: config('1.1.0', { 'cni.dev/valid-attachments': [] }) }), { status: 1, object: { code: 1 } }, 'and so our GC cannot have it give back: it says so')
+  t.match(await host.del('b', config('1.0.0')), { status: 0 })
+  t.equal(Number(await given()), 0)
+  t.strictSame(leftovers(host), nothing)
+})
+
+t.test('a pod of the reference bridge gets a network of ours beside it, and each answers by its own link', async (t) => {
+  using host = await makeHost('resident')
+  host.addPod('a')
+  for (const name of ['bridge', 'host-local']) symlinkSync(join(referencePlugins, name), join(host.binDir, name))
+  const bridge = { cniVersion: '1.0.0', name: 'other', type: 'bridge', bridge: 'cni0', isGateway: true, ipam: { type: 'host-local', dataDir: join(host.folder, 'host-local'), ranges: [[{ subnet: '172.31.0.0/24' }]], routes: [{ dst: '0.0.0.0/0' }] } }
+  const call = (plugin: string, command: string, ifname: string, config: unknown) => host.cni({ plugin, command, containerId: 'a', netns: host.podPath('a'), ifname, config })
+  const first = await call('bridge', 'ADD', 'eth0', bridge)
+  const second = await call('fairway', 'ADD', 'net1', host.config())
+  using _server = await serve(host, 'a', 'a', 80)
+  for (const address of [addressOf(first), addressOf(second)]) t.match(await ask(host, undefined, 'tcp', address, 80), /^a /, address)
+  t.match([await call('fairway', 'DEL', 'net1', host.config()), await call('bridge', 'DEL', 'eth0', bridge)], [{ status: 0 }, { status: 0 }])
+  t.strictSame(leftovers(host), nothing)
+})
+
+t.test('behind another plugin: what it made stands first in the result', async (t) => {
+  using host = await makeHost('resident')
+  host.addPod('a')
+  const prevResult = { cniVersion: '1.1.0', interfaces: [{ name: 'other0', mac: '02:00:00:00:00:09' }], ips: [{ address: '192.0.2.9/24', gateway: '192.0.2.1', interface: 0 }], routes: [{ dst: '198.51.100.0/24' }], dns: { nameservers: ['192.0.2.53'] } }
+  const added = await host.add('a', host.config({ prevResult }))
+  t.match(added.object, { interfaces: [{ name: 'other0' }, { name: /^fw/ }, { name: 'eth0' }], ips: [{ address: '192.0.2.9/24', interface: 0 }, { address: '10.244.0.2/32', interface: 2 }], routes: [{ dst: '198.51.100.0/24' }, { dst: '0.0.0.0/0' }], dns: { nameservers: ['192.0.2.53'] } })
+  t.match(await host.cni({ command: 'CHECK', containerId: 'a', netns: host.podPath('a'), ifname: 'eth0', config: host.config({ prevResult: added.object }) }), { status: 0, stdout: '' })
 })

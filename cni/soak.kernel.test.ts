@@ -16,6 +16,7 @@ if (process.getuid?.() !== 0) {
 
 const total = Number(process.env['FAIRWAY_SOAK'] ?? 120)
 const seed = Number(process.env['FAIRWAY_SOAK_SEED'] ?? Date.now() % 1_000_000)
+t.setTimeout(120_000 + total * 500)
 const inFlight = 32
 /** Containers between two deaths of the resident part. Until it is back each plugin is a Node of its own, some 30 of them on the machine's cores. */
 const restartEvery = Math.max(60, Math.round(total / 40))

@@ -49,6 +49,15 @@ t.test('another plugin changes the link address, and the pod finds its gateway a
   for (const address of ['192.0.2.1', '2001:db8::1']) t.match(await host.run('a', 'ping', '-c', '1', '-W', '2', address), { status: 0 }, address)
 })
 
+t.test('ranges that the runtime passes come before those of the configuration', async (t) => {
+  using host = await makeHost('resident')
+  host.addPod('a')
+  const config = host.config({ runtimeConfig: { ipRanges: [[{ subnet: '10.246.0.0/24', rangeStart: '10.246.0.9' }]] } })
+  t.match((await host.add('a', config)).object, { ips: [{ address: '10.246.0.9/32' }, { address: '10.244.0.2/32' }] })
+  await host.del('a', config)
+  t.strictSame(leftovers(host), nothing)
+})
+
 t.test('settings are written in the pod, and CHECK sees when one is not as it was', async (t) => {
   using host = await makeHost('resident')
   host.addPod('a')

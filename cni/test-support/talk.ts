@@ -18,9 +18,9 @@ export async function serve(host: TestHost, where: string | undefined, name: str
   return { [Symbol.dispose]: () => void child.kill('SIGKILL') }
 }
 
-/** What a server said to a caller, or `nothing`. */
-export async function ask(host: TestHost, where: string | undefined, protocol: 'tcp' | 'udp', address: string, port: number): Promise<string> {
+/** What a server said to a caller, or `nothing`: where that is expected, one need not wait as long as a busy machine may take. */
+export async function ask(host: TestHost, where: string | undefined, protocol: 'tcp' | 'udp', address: string, port: number, seconds = 10): Promise<string> {
   const say = protocol === 'udp' ? 'echo hello >&3 && ' : ''
-  const { stdout } = await host.run(where, 'timeout', '1', 'bash', '-c', `exec 3<>/dev/${protocol}/${address}/${port} && ${say}head -n1 <&3`)
+  const { stdout } = await host.run(where, 'timeout', String(seconds), 'bash', '-c', `exec 3<>/dev/${protocol}/${address}/${port} && ${say}head -n1 <&3`)
   return stdout.trim() === '' ? 'nothing' : stdout.trim()
 }
