@@ -16,7 +16,7 @@ import { parseJoinToken } from './token.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'fairway-join-'))
 const server = await startApiServer({
-  store: openStore('memory', folder), dataDir: undefined, bind: '127.0.0.1', port: 0, clock: systemClock, random: Math.random, log: silentLogger,
+  store: await openStore('memory', folder), dataDir: undefined, bind: '127.0.0.1', port: 0, clock: systemClock, random: Math.random, log: silentLogger,
 })
 t.teardown(async () => {
   await server.stop()

@@ -32,7 +32,7 @@ export interface ApiServerFlags {
 export async function serveApi(flags: ApiServerFlags): Promise<ApiServer> {
   const log = createLogger({ level: flags.logLevel })
   const { etcdCafile: caFile, etcdCertfile: certFile, etcdKeyfile: keyFile } = flags
-  const store = openStore(flags.store, flags.dataDir, { ...(caFile && { caFile }), ...(certFile && { certFile }), ...(keyFile && { keyFile }) })
+  const store = await openStore(flags.store, flags.dataDir, { ...(caFile && { caFile }), ...(certFile && { certFile }), ...(keyFile && { keyFile }) })
   const server = await startApiServer({
     store,
     dataDir: flags.dataDir,

@@ -4,7 +4,7 @@ import { openEtcdStore, openMemoryStore, openSqliteStore } from '../store/index.
 import type { EtcdTls, Store } from '../store/index.ts'
 
 /** Opens `memory`, `sqlite` (in `dataDir`) or `etcd=URL[,URL…]`; refuses every other name. */
-export function openStore(name: string, dataDir: string, tls: EtcdTls = {}): Store {
+export async function openStore(name: string, dataDir: string, tls: EtcdTls = {}): Promise<Store> {
   if (name === 'memory') return openMemoryStore()
   if (name === 'sqlite') return openSqliteStore(join(dataDir, 'store'))
   if (name.startsWith('etcd=')) return openEtcdStore({ endpoints: name.slice('etcd='.length).split(',').map(endpointOf), ...tls })

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { openEtcdStore } from './index.ts'
+import { openEtcdStore } from './etcd/index.ts'
 import type { Change, Store } from './index.ts'
 import { CertificateAuthority } from '../apiserver/pki/authority.ts'
 import { hasEtcd, startEtcd } from './test-support/etcd.ts'

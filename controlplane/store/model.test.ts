@@ -1,6 +1,7 @@
 import * as fc from 'fast-check'
 import t from 'tap'
-import { isStoreError, openEtcdStore, openMemoryStore, openSqliteStore } from './index.ts'
+import { openEtcdStore } from './etcd/index.ts'
+import { isStoreError, openMemoryStore, openSqliteStore } from './index.ts'
 import type { Change, Store } from './index.ts'
 import { hasEtcd, startEtcd } from './test-support/etcd.ts'
 

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { isStoreError, openEtcdStore, openMemoryStore, openSqliteStore } from './index.ts'
+import { openEtcdStore } from './etcd/index.ts'
+import { isStoreError, openMemoryStore, openSqliteStore } from './index.ts'
 import type { Change, Store, StoreWatch } from './index.ts'
 import { hasEtcd, startEtcd } from './test-support/etcd.ts'
 

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { Client } from '../../../api/client.ts'
 import { configMaps } from '../../../api/resources.ts'
-import { openEtcdStore } from '../../store/index.ts'
+import { openEtcdStore } from '../../store/etcd/index.ts'
 import { hasEtcd, startEtcd } from '../../store/test-support/etcd.ts'
 import { admin, ask, startTestServer } from '../test-support/server.ts'
 import type { TestServer } from '../test-support/server.ts'

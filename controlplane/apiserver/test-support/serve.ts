@@ -6,7 +6,7 @@ import { silentLogger } from '../../../api/log.ts'
 import { openStore, startApiServer } from '../index.ts'
 
 const [dataDir = '', port = '0'] = process.argv.slice(2)
-const store = openStore('sqlite', dataDir)
+const store = await openStore('sqlite', dataDir)
 const server = await startApiServer({ store, dataDir, bind: '127.0.0.1', port: Number(port), clock: systemClock, random: Math.random, log: silentLogger })
 writeFileSync(join(dataDir, 'admin.conf'), server.adminKubeconfig(), { mode: 0o600 })
 process.stdout.write(`${server.port}\n`)
