@@ -124,7 +124,7 @@ function addDns(dns: Command): void {
   common(dns.enablePositionalOptions()).addOption(logLevelOption())
     .option('--wait', 'wait for the kubeconfig to appear')
     .option('--snapshot <file>', 'keep what is known here, and answer from it at once after a restart')
-    .addOption(new Option('--rate-limit <number>', 'answers a second that one client may have; 0: any number').default(0).argParser(wholeNumber(0, 10_000_000)))
+    .addOption(new Option('--rate-limit <number>', 'answers a second that one client may have; 0: no limit').default(0).argParser(wholeNumber(0, 10_000_000)))
     .addOption(new Option('--query-log <number>', 'write down one question in so many; 0: none').default(0).argParser(wholeNumber(0, 10_000_000)))
     .addOption(new Option('--listen <address:port>', 'where to answer; may be given again').argParser(collect(addressAndPort)))
     .addOption(new Option('--health <address:port>', 'where /health, /ready and /metrics are served').argParser(addressAndPort))

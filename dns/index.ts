@@ -18,7 +18,7 @@ export { parseResolvConf, parseUpstream } from './forward/resolv-conf.ts'
 export interface DnsOptions extends Omit<NamesOptions, 'serverAddresses'> {
   /** Where to listen, UDP and TCP. Port 0: a free one, the same for both. */
   readonly listen: readonly { readonly address: string; readonly port: number }[]
-  /** Answers a second that one client (an IPv6 network of /64 is one) may have; 0 or left out: any number. */
+  /** Answers a second that one client (an IPv6 network of /64 is one) may have; 0 or left out: no limit. */
   readonly rateLimit?: number
   /** One line in the log for so many questions; 0 or left out: none. */
   readonly queryLogEvery?: number

@@ -74,7 +74,7 @@ export class ClusterNames {
         this.#changed = true
         set(old as T | undefined, next as T | undefined)
       }
-      return new Followed(client, resource as Resource<KubeObject>, { clock, random, log, onChange })
+      return new Followed(client, resource, { clock, random, log, onChange })
     }
     this.#followed = [
       follow(services, (old, next) => index.setService(old, next)),

@@ -26,10 +26,10 @@ const payloadSizeMin = 512
 
 /** Types up to this one are counted each, the others together. */
 const countedTypeMax = 64
-export const transports: readonly Transport[] = ['udp', 'tcp', 'tls', 'https']
+const transports: readonly Transport[] = ['udp', 'tcp', 'tls', 'https']
 
 /** Counters that only grow. Arrays of numbers: counting must cost nothing. */
-export class ResponderCounts {
+class ResponderCounts {
   queries = 0
   malformed = 0
   failed = 0

@@ -70,7 +70,7 @@ t.test('an answer that is asked for often is fetched anew before its time is ove
   const clock = new FakeClock()
   const { handler, asked } = forwarder(clock, async (_server, name) => answer(name))
   await handler.handle(query('a.test.'))
-  for (let n = 0; n < 3; n += 1) handler.handle(query('a.test.'))
+  for (let n = 0; n < 3; n += 1) await handler.handle(query('a.test.'))
   await clock.advance(55_000)
   t.equal((handler.handle(query('a.test.')) as Reply).answers[0]?.ttl, 5, 'nobody waits')
   await clock.advance(10)

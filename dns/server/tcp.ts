@@ -50,7 +50,7 @@ export async function listenTcp({ address, port }: { readonly address: string; r
 }
 
 /** The connections that are open, and who has to go when there are too many. */
-export class House {
+class House {
   readonly #respond: Respond
   readonly #options: TcpOptions
   /** Those that made progress last stand at the end. */
