@@ -22,6 +22,8 @@ import { families } from './families.ts'
 import { startHealthServer } from './health.ts'
 import { HealthChecks } from './health-checks.ts'
 import type { HealthServer } from './health.ts'
+import { IngressController } from './ingress/index.ts'
+import type { IngressOptions } from './ingress/index.ts'
 import { ProxyMetrics } from './metrics.ts'
 import { nodeView } from './node.ts'
 import type { NodeOptions } from './node.ts'
@@ -50,6 +52,8 @@ export interface ProxyOptions extends NodeOptions {
   readonly metricsBindAddress?: string | undefined
   /** Whether `/metrics` has connections and bytes of each service. The kernel then tells of every connection that ends. */
   readonly traffic?: boolean | undefined
+  /** Where ingresses are served; left out, nowhere. */
+  readonly ingress?: IngressOptions['listen'] | undefined
   /** For tests: in place of the kernel's. */
   readonly nftables?: Nftables | undefined
 }
@@ -58,6 +62,8 @@ export interface Proxy extends Component {
   /** Where health is served. */
   readonly healthzAddress: string | undefined
   readonly metricsAddress: string | undefined
+  /** Where ingresses are served. */
+  readonly ingressAddresses: readonly string[]
   /** The text of `/metrics`. */
   metricsText(): Promise<string>
 }
@@ -129,6 +135,7 @@ class ServiceProxy implements Proxy {
   #health: HealthServer | undefined
   #metricsServer: HealthServer | undefined
   #traffic: Traffic | undefined
+  #ingress: IngressController | undefined
   /** When what waits was changed, as slices say it. */
   #triggers: number[] = []
   #resolveDone: () => void
@@ -142,6 +149,7 @@ class ServiceProxy implements Proxy {
     this.#slices.addIndex(byService, (slice) => serviceOf(slice) ?? [])
     this.#nodes = this.#informers.informer(nodes, { fieldSelector: `metadata.name=${nodeName}` })
     this.#node = nodeView(nodeName, undefined, options)
+    if (options.ingress !== undefined) this.#ingress = this.#ingressController(options.ingress)
     this.#events = new EventRecorder({ client, clock, log, component: 'kube-proxy', host: nodeName })
     this.#queue = new WorkQueue({ clock, random, backoff, reconcile: () => this.#reconcile(), onError: (error) => this.#failed(error) })
     this.#nftables = options.nftables ?? openNftables({ netns })
@@ -162,6 +170,18 @@ class ServiceProxy implements Proxy {
     return this.#metricsServer?.address
   }
 
+  get ingressAddresses(): readonly string[] {
+    return this.#ingress?.listening ?? []
+  }
+
+  #ingressController(listen: IngressOptions['listen']): IngressController {
+    const { client, random, log, nodeName } = this.#options
+    return new IngressController({
+      client, random, log, listen, informers: this.#informers, place: () => this.#node, slicesOf: (service) => this.#slices.byIndex(byService, service),
+      addresses: () => (this.#nodes.get(undefined, nodeName)?.status?.addresses ?? []).filter(({ type }) => type === 'InternalIP').map(({ address }) => address),
+    })
+  }
+
   async metricsText(): Promise<string> {
     return this.#metrics.text({ services: this.#services.list().length, pendingServices: this.#dirty.size, traffic: (await this.#traffic?.read()) ?? [] })
   }
@@ -178,6 +198,7 @@ class ServiceProxy implements Proxy {
       this.#queue.add(syncKey)
       await this.#queue.idle()
       if (this.#lastSync === undefined) throw this.#failure
+      await this.#ingress?.start()
     } catch (error) {
       await this.stop()
       throw error
@@ -200,6 +221,7 @@ class ServiceProxy implements Proxy {
   async stop(): Promise<void> {
     await this.#queue.stop()
     this.#traffic?.close()
+    await this.#ingress?.stop()
     this.#informers.stop()
     await this.#cleaner.stop()
     this.#sync.close()

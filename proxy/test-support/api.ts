@@ -1,9 +1,9 @@
 /** An API server as small as the proxy needs: lists and watches Services, EndpointSlices and Nodes that the test puts in. */
 import { Client } from '../../api/client.ts'
-import { endpointSlices, nodes, resourcePath, services } from '../../api/resources.ts'
+import { endpointSlices, ingresses, nodes, resourcePath, secrets, services } from '../../api/resources.ts'
 import type { Resource } from '../../api/resources.ts'
 import type { ApiRequest, ApiResponse, Transport } from '../../api/transport.ts'
-import type { EndpointSlice, Event, KubeObject, Node, Service } from '../../api/types.ts'
+import type { AnyObject, EndpointSlice, Event, KubeObject, Node, Secret, Service } from '../../api/types.ts'
 
 interface Watcher {
   readonly lines: string[]
@@ -32,6 +32,14 @@ export class SmallApi {
 
   putNode(node: Node): void {
     this.#put(nodes, node)
+  }
+
+  putIngress(ingress: AnyObject): void {
+    this.#put(ingresses, ingress)
+  }
+
+  putSecret(secret: Secret): void {
+    this.#put(secrets, secret)
   }
 
   deleteService(name: string): void {
@@ -70,10 +78,11 @@ export class SmallApi {
   #answer({ method, path, body, signal }: ApiRequest): Promise<ApiResponse> {
     const url = new URL(path, 'http://api')
     if (method !== 'GET') {
+      if (url.pathname.endsWith('/status')) this.#put(ingresses, JSON.parse(String(body)) as AnyObject)
       if (method === 'POST') this.events.push(JSON.parse(String(body)) as Event)
       return Promise.resolve(json(200, JSON.parse(String(body ?? '{}'))))
     }
-    const [, named, collection = '', name] = /^(\/(?:api|apis)\/.*?)(?:namespaces\/[^/]+\/)?(services|endpointslices|nodes)(?:\/([^/]+))?$/.exec(url.pathname)?.slice(0) ?? []
+    const [, named, collection = '', name] = /^(\/(?:api|apis)\/.*?)(?:namespaces\/[^/]+\/)?(services|endpointslices|nodes|ingresses|secrets)(?:\/([^/]+))?$/.exec(url.pathname)?.slice(0) ?? []
     const objects = this.#objects.get(`${named ?? ''}${collection}`) ?? new Map<string, KubeObject>()
     if (name !== undefined) {
       const object = [...objects.values()].find(({ metadata }) => metadata.name === name)
