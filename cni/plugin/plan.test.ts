@@ -34,7 +34,7 @@ t.test('one address: a pair of links, the way out of the pod, and the way to it'
     { kind: 'addNeighbour', where: 'host', address: '10.244.0.5', mac: derivedMac(invocation) },
     { kind: 'addRoute', where: 'host', destination: '10.244.0.5/32', link: hostLink, protocol: 70 },
   ])
-  t.match(plan.filter(({ kind }) => kind === 'writeSetting'), [{ path: `ipv4/conf/${hostLink}/rp_filter`, value: 1 }, { path: `ipv4/conf/${hostLink}/proxy_arp` }, { path: `ipv6/conf/${hostLink}/disable_ipv6`, value: 1 }])
+  t.match(plan.filter(({ kind }) => kind === 'writeSetting'), [{ path: `ipv4/conf/${hostLink}/rp_filter`, value: 1 }, { path: `ipv4/conf/${hostLink}/proxy_arp` }, { path: 'ipv4/conf/all/send_redirects', value: 0 }, { path: `ipv4/conf/${hostLink}/send_redirects`, value: 0 }, { path: `ipv6/conf/${hostLink}/disable_ipv6`, value: 1 }])
 })
 
 t.test('what is there already is not done again', async (t) => {

@@ -68,6 +68,8 @@ function planHostSettings(link: string, families: readonly Family[], hasPorts: b
     setting(`ipv4/conf/${link}/rp_filter`, 1),
     // should the pod lose its neighbour entry, it is answered
     setting(`ipv4/conf/${link}/proxy_arp`, 1),
+    // a pod that reaches itself through a service is sent back by its own link, which is no reason to tell it of a better way
+    ...(families.includes('ipv4') ? ['all', link].map((name) => setting(`ipv4/conf/${name}/send_redirects`, 0)) : []),
     // who asks at a port of 127.0.0.1 is led to the pod
     ...(hasPorts && families.includes('ipv4') ? [setting(`ipv4/conf/${link}/route_localnet`, 1)] : []),
     // without IPv6 the host's end needs no link-local address, routes and groups
