@@ -62,7 +62,8 @@ const nodeRules: PolicyRule[] = [
   on('certificates.k8s.io', 'certificatesigningrequests', ['create', ...read]),
   on('coordination.k8s.io', 'leases', ['create', 'get', 'update', 'patch', 'delete']),
   on('discovery.k8s.io', 'endpointslices', read),
-  on('networking.k8s.io', 'networkpolicies', read),
+  on('networking.k8s.io', 'ingresses networkpolicies', read),
+  on('networking.k8s.io', 'ingresses/status', ['update']),
   on('node.k8s.io', 'runtimeclasses', read),
   on('storage.k8s.io', 'volumeattachments csidrivers csinodes', read),
 ]
