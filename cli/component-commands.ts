@@ -83,7 +83,9 @@ function addAgent(agent: Command): void {
     .option('--token-file <file>', 'a file that holds the token; waited for')
     .addOption(new Option('--data-dir <folder>', 'keys and state').default('/var/lib/fairway/agent'))
     .addOption(new Option('--overlay <overlay>', 'how pods of different hosts reach each other: vxlan, host-gw or direct').default('vxlan').argParser(overlay))
-    .addOption(new Option('--metrics-bind-address <address:port>', "where /metrics of CNI plugin and overlay is served; 'none': nowhere").default('127.0.0.1:10249').argParser((text) => (text === 'none' || addressAndPort(text), text)))
+    .addOption(new Option('--metrics-bind-address <address:port>', "where /metrics of CNI plugin, overlay and proxy is served; 'none': nowhere").default('127.0.0.1:10249').argParser((text) => (text === 'none' || addressAndPort(text), text)))
+    .addOption(new Option('--service-cluster-ip-range <range>', 'addresses of services: packets to those without a service are dropped; may be given again').default(['10.96.0.0/12']).argParser(collect(cidr)))
+    .addOption(ingressOption())
     .action(async (options) => (await import('./commands/agent.ts')).runAgent(options as never))
 }
 
@@ -100,10 +102,17 @@ function addKubelet(kubelet: Command): void {
     .action(async (options) => (await import('./commands/kubelet.ts')).runKubelet(options as never))
 }
 
+function ingressOption(): Option {
+  return new Option('--ingress <address:port,…>', 'serve ingresses here, HTTP and TLS; left out, nowhere').argParser((text) => text.split(',').map(addressAndPort))
+}
+
 function addProxy(proxy: Command): void {
   proxy.enablePositionalOptions().option('--kubeconfig <file>', 'how to reach the API server, and as whom').addOption(nodeNameOption()).addOption(logLevelOption())
     .addOption(new Option('--nodeport-addresses <ranges>', 'addresses that node ports are served on').argParser(collect(cidr)))
     .addOption(new Option('--healthz-bind-address <address>', 'where /healthz is served').default('127.0.0.1:10256').argParser((text) => (addressAndPort(text), text)))
+    .addOption(new Option('--metrics-bind-address <address>', "where /metrics and /proxyMode are served; 'none': nowhere").default('127.0.0.1:10249').argParser((text) => (text === 'none' || addressAndPort(text), text)))
+    .addOption(new Option('--service-cluster-ip-range <range>', 'addresses of services: packets to those without a service are dropped; may be given again').argParser(collect(cidr)))
+    .addOption(ingressOption())
     .action(async (options) => (await import('./commands/proxy.ts')).runProxy(options as never))
   proxy.command('cleanup').description('remove all that the proxy made in this network namespace')
     .action(async () => (await import('./commands/proxy.ts')).runCleanup())

@@ -9,6 +9,7 @@ import type { Backend } from '../../cni/index.ts'
 import { startKubelet } from '../../kubelet/index.ts'
 import { createDockerRuntime } from '../../kubelet/index.ts'
 import { startProxy } from '../../proxy/index.ts'
+import type { Proxy } from '../../proxy/index.ts'
 import { together } from '../component.ts'
 import { startMetrics } from './metrics.ts'
 import { nodeIdentity } from './identity.ts'
@@ -24,7 +25,11 @@ export interface AgentOptions extends JoinOptions {
   readonly nodeLabels: Readonly<Record<string, string>>
   readonly leaseDurationSeconds: number
   readonly podsMax: number
-  /** Where `/metrics` of CNI plugin and overlay is served; left out, nowhere. */
+  /** Ranges of cluster IPs: what is sent to one without a service is dropped. */
+  readonly serviceClusterIPRange: readonly string[]
+  /** Where ingresses are served; left out, nowhere. */
+  readonly ingress?: readonly { readonly address: string; readonly port: number }[] | undefined
+  /** Where `/metrics` of CNI plugin, overlay and proxy is served; left out, nowhere. */
   readonly metrics?: { readonly address: string; readonly port: number } | undefined
   readonly clock: Clock
   readonly random: Random
@@ -41,12 +46,13 @@ export async function startAgent(options: AgentOptions): Promise<Component> {
   const client = new Client(transport)
   const part = (name: string): { client: Client; nodeName: string; clock: Clock; random: Random; log: Logger } => ({ client, nodeName, clock, random, log: log.with({ part: name }) })
   const metrics = new CniMetrics()
+  let proxy: Proxy | undefined
   installCni({ binDir: defaultBinDir, socketPath: defaultSocketPath })
   return together([
     () => startCniService({ socketPath: defaultSocketPath, log: log.with({ part: 'cni' }), metrics }),
     () => startOverlay({ ...part('overlay'), backend: options.overlay, confDir: defaultConfDir, dataDir: defaultDataDir, clusterDns, metrics }),
-    ...(metricsAt === undefined ? [] : [() => startMetrics({ ...metricsAt, text: () => metrics.text(rangeUse()) })]),
-    () => startProxy(part('proxy')),
+    ...(metricsAt === undefined ? [] : [() => startMetrics({ ...metricsAt, text: async () => `${metrics.text(rangeUse())}${(await proxy?.metricsText()) ?? ''}` })]),
+    async () => (proxy = await startProxy({ ...part('proxy'), serviceClusterIPRange: options.serviceClusterIPRange, ingress: options.ingress, traffic: metricsAt !== undefined })),
     () => startKubelet({
       ...part('kubelet'),
       nodeAddresses: options.addresses,

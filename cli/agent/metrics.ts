@@ -6,7 +6,7 @@ export interface MetricsOptions {
   readonly address: string
   readonly port: number
   /** Prometheus' text format 0.0.4. */
-  readonly text: () => string
+  readonly text: () => string | Promise<string>
 }
 
 /** Serves it; rejects when the address cannot be had. */
@@ -15,11 +15,7 @@ export async function startMetrics({ address, port, text }: MetricsOptions): Pro
     const answer = (status: number, body: string): void => void response.writeHead(status, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }).end(body)
     if (request.method !== 'GET' && request.method !== 'HEAD') return answer(405, 'only GET\n')
     if ((request.url ?? '').split('?')[0] !== '/metrics') return answer(404, 'known is /metrics\n')
-    try {
-      return answer(200, text())
-    } catch (error) {
-      return answer(500, `${(error as Error).message}\n`)
-    }
+    void Promise.try(text).then((body) => answer(200, body), (error: Error) => answer(500, `${error.message}\n`))
   })
   server.maxConnections = 100
   await new Promise<void>((resolve, reject) => {

@@ -5,6 +5,7 @@ import type { Backend } from '../../cni/index.ts'
 import { startAgent } from '../agent/index.ts'
 import { runUntilSignal } from '../component.ts'
 import { addressAndPort } from '../option-values.ts'
+import type { HostPort } from '../option-values.ts'
 import { addressTowards, parseLabels, runtimeSocket } from '../agent/node-flags.ts'
 import type { NodeFlags } from '../agent/node-flags.ts'
 
@@ -14,6 +15,8 @@ export interface AgentFlags extends NodeFlags {
   readonly tokenFile?: string
   readonly overlay: Backend
   readonly metricsBindAddress: string
+  readonly serviceClusterIpRange: readonly string[]
+  readonly ingress?: readonly HostPort[]
 }
 
 const pollMs = 50
@@ -36,6 +39,8 @@ export async function runAgent(flags: AgentFlags): Promise<void> {
     leaseDurationSeconds: flags.nodeLeaseDurationSeconds,
     podsMax: flags.maxPods,
     metrics: flags.metricsBindAddress === 'none' ? undefined : addressAndPort(flags.metricsBindAddress),
+    serviceClusterIPRange: flags.serviceClusterIpRange,
+    ingress: flags.ingress,
     clock: systemClock,
     random: Math.random,
     log: createLogger({ level: flags.logLevel }),

@@ -3,6 +3,7 @@ import { createLogger } from '../../api/log.ts'
 import type { LogLevel } from '../../api/log.ts'
 import { cleanupProxy, explainService, startProxy } from '../../proxy/index.ts'
 import { clientFrom, runUntilSignal } from '../component.ts'
+import type { HostPort } from '../option-values.ts'
 import { print } from '../terminal.ts'
 
 export interface ProxyFlags {
@@ -10,15 +11,18 @@ export interface ProxyFlags {
   readonly nodeName: string
   readonly nodeportAddresses?: readonly string[]
   readonly healthzBindAddress: string
+  readonly metricsBindAddress: string
+  readonly serviceClusterIpRange?: readonly string[]
+  readonly ingress?: readonly HostPort[]
   readonly logLevel: LogLevel
 }
 
 /** `fairway proxy` */
-export async function runProxy({ kubeconfig, nodeName, nodeportAddresses, healthzBindAddress, logLevel }: ProxyFlags): Promise<void> {
+export async function runProxy({ kubeconfig, nodeName, nodeportAddresses, healthzBindAddress, metricsBindAddress, serviceClusterIpRange, ingress, logLevel }: ProxyFlags): Promise<void> {
   if (kubeconfig === undefined) throw new Error('Cannot start the proxy: --kubeconfig FILE is needed')
   return runUntilSignal(startProxy({
     client: clientFrom(kubeconfig), nodeName, clock: systemClock, random: Math.random, log: createLogger({ level: logLevel }),
-    healthzBindAddress, ...(nodeportAddresses === undefined ? {} : { nodePortAddresses: nodeportAddresses }),
+    healthzBindAddress, metricsBindAddress, traffic: metricsBindAddress !== 'none', serviceClusterIPRange: serviceClusterIpRange, ingress, ...(nodeportAddresses === undefined ? {} : { nodePortAddresses: nodeportAddresses }),
   }))
 }
 
