@@ -3,7 +3,9 @@
  * and a spelling that cannot be guessed (RFC 5452, draft-vixie-dnsext-dns0x20); what does not echo all of them is no answer.
  */
 import { createSocket } from 'node:dgram'
-import { connect } from 'node:net'
+import { connect, isIP } from 'node:net'
+import type { Socket } from 'node:net'
+import { checkServerIdentity, connect as connectTls } from 'node:tls'
 import type { Clock } from '../../api/clock.ts'
 import { RCODE, WireError, decodeMessage, encodeMessage, message } from '../wire/index.ts'
 import type { Message } from '../wire/index.ts'
@@ -12,6 +14,8 @@ import type { Message } from '../wire/index.ts'
 export interface Upstream {
   readonly address: string
   readonly port: number
+  /** DNS over TLS (RFC 7858), and the name that its certificate has to be for. */
+  readonly tls?: { readonly serverName: string; readonly ca?: string }
 }
 
 /** What is asked: everything of a query that a server elsewhere needs to know. */
@@ -50,8 +54,9 @@ export const exchange: Exchange = async (upstream, question, options) => {
     edns: { udpPayloadSize, version: 0, dnssecOk: question.dnssecOk, options: [] },
   }))
   const asked = { id, name, type: question.type, class: question.class }
+  if (upstream.tls !== undefined) return overStream(upstream, query, asked, options)
   const answer = await overUdp(upstream, query, asked, options)
-  return answer === undefined || answer.truncated ? overTcp(upstream, query, asked, options) : answer
+  return answer === undefined || answer.truncated ? overStream(upstream, query, asked, options) : answer
 }
 
 interface Asked {
@@ -109,16 +114,28 @@ function overUdp(upstream: Upstream, query: Buffer, asked: Asked, { clock, timeo
   })
 }
 
-function overTcp(upstream: Upstream, query: Buffer, asked: Asked, { clock, timeoutMs, signal }: ExchangeOptions): Promise<Message> {
+/** A connection whose certificate is checked, or a plain one. Tells when questions may be sent. */
+function open({ address, port, tls }: Upstream, onOpen: () => void): Socket {
+  if (tls === undefined) return connect(port, address, onOpen)
+  const { serverName, ca } = tls
+  // SNI has no addresses (RFC 6066 section 3); the certificate is checked for them all the same.
+  return connectTls({ host: address, port, ...(isIP(serverName) === 0 ? { servername: serverName } : {}), checkServerIdentity: (_host, certificate) => checkServerIdentity(serverName, certificate), ALPNProtocols: ['dot'], ...(ca === undefined ? {} : { ca }) }, onOpen)
+}
+
+function overStream(upstream: Upstream, query: Buffer, asked: Asked, { clock, timeoutMs, signal }: ExchangeOptions): Promise<Message> {
   return new Promise((resolve, reject) => {
-    const socket = connect(upstream.port, upstream.address)
+    const socket = open(upstream, () => {
+      const length = Buffer.alloc(2)
+      length.writeUInt16BE(query.length)
+      socket.write(Buffer.concat([length, query]))
+    })
     const end = (finish: () => void): void => {
       timer.cancel()
       signal.removeEventListener('abort', onAbort)
       socket.destroy()
       finish()
     }
-    const fail = (why: string): void => end(() => reject(new Error(`Cannot ask ${nameOf(upstream)} by TCP: ${why}`)))
+    const fail = (why: string): void => end(() => reject(new Error(`Cannot ask ${nameOf(upstream)} by ${upstream.tls === undefined ? 'TCP' : 'TLS'}: ${why}`)))
     const onAbort = (): void => fail('another server was faster')
     const timer = clock.setTimeout(() => fail(`no answer within ${timeoutMs} ms`), timeoutMs)
     if (signal.aborted) return onAbort()
@@ -126,11 +143,6 @@ function overTcp(upstream: Upstream, query: Buffer, asked: Asked, { clock, timeo
     let received = Buffer.alloc(0)
     socket.once('error', (error) => fail(error.message))
     socket.once('close', () => fail('the connection was closed'))
-    socket.once('connect', () => {
-      const length = Buffer.alloc(2)
-      length.writeUInt16BE(query.length)
-      socket.write(Buffer.concat([length, query]))
-    })
     socket.on('data', (data: Buffer) => {
       received = Buffer.concat([received, data])
       if (received.length < 2 || received.length < 2 + received.readUInt16BE()) return
@@ -141,7 +153,8 @@ function overTcp(upstream: Upstream, query: Buffer, asked: Asked, { clock, timeo
   })
 }
 
-/** `10.0.0.1:53`, `[fd00::1]:53`. */
-export function nameOf({ address, port }: Upstream): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+/** `10.0.0.1:53`, `[fd00::1]:53`, `tls://1.1.1.1:853`. */
+export function nameOf({ address, port, tls }: Upstream): string {
+  const name = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+  return tls === undefined ? name : `tls://${name}`
 }

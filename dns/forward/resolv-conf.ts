@@ -5,11 +5,22 @@ import type { Upstream } from './exchange.ts'
 /** glibc and musl take three and ignore the rest. */
 const serversMax = 3
 const defaultPort = 53
+const tlsPort = 853
 
-/** `10.0.0.1`, `10.0.0.1:5353`, `fd00::1` or `[fd00::1]:5353`. Throws a sentence for anything else. */
+/**
+ * `10.0.0.1`, `10.0.0.1:5353`, `fd00::1`, `[fd00::1]:5353`, or for DNS over TLS `tls://1.1.1.1` with the name of the certificate behind it when it is not for the
+ * address: `tls://1.1.1.1#one.one.one.one`. Throws a sentence for anything else.
+ */
 export function parseUpstream(text: string): Upstream {
+  if (!text.startsWith('tls://')) return parsePlain(text, defaultPort)
+  const [where = '', serverName] = text.slice('tls://'.length).split('#')
+  const { address, port } = parsePlain(where, tlsPort)
+  return { address, port, tls: { serverName: serverName ?? address } }
+}
+
+function parsePlain(text: string, portWhenNone: number): Upstream {
   const match = /^\[([^\]]+)\](?::(\d+))?$/.exec(text) ?? (isIP(text) === 6 ? [text, text] : /^([^:]+)(?::(\d+))?$/.exec(text))
-  const [, address = '', port = String(defaultPort)] = match ?? []
+  const [, address = '', port = String(portWhenNone)] = match ?? []
   if (isIP(address) === 0 || Number(port) < 1 || Number(port) > 65_535) throw new Error(`Cannot use name server ${JSON.stringify(text)}: write it as ADDRESS or ADDRESS:PORT, such as 192.0.2.1:53 or [2001:db8::1]:53`)
   return { address, port: Number(port) }
 }
