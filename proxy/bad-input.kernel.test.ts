@@ -77,7 +77,7 @@ const cases: readonly Bad[] = [
     name: 'nulls', service: { ...service('nulls', { clusterIP: '10.96.2.3' }), status: null } as unknown as Service,
     slices: [
       of('nulls', { ...good, endpoints: [{ addresses: ['10.244.0.5'], conditions: null, hints: null }, { addresses: null }, { addresses: [7] }] } as unknown as EndpointSlice),
-      { ...of('nulls', { ...good, endpoints: null, ports: null } as unknown as EndpointSlice), metadata: { ...good.metadata, name: 'nulls-2', labels: { 'kubernetes.io/service-name': 'nulls' } } },
+      { ...of('nulls', { ...good, endpoints: null, ports: null }), metadata: { ...good.metadata, name: 'nulls-2', labels: { 'kubernetes.io/service-name': 'nulls' } } },
     ],
     served: '10.96.2.3 tcp 80 > {"verdict":"goto","chain":"n1"}', told: /slice nulls-1: "" is no IPv4 address; slice nulls-1: 7 is no IPv4 address/,
   },

@@ -59,4 +59,4 @@ const measured: Measured = { cold, restart, samples, residentMiB: residentMiB(),
 await proxy.stop()
 netns.close()
 process.send?.(measured)
-process.disconnect()
+process.disconnect?.()
