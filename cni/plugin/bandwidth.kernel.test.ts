@@ -11,11 +11,12 @@ if (process.getuid?.() !== 0) {
 
 /** What iperf3 measures from the host to a pod's address, or the other way, in bits a second. Runs its server in the pod. */
 async function measure(host: TestHost, pod: string, address: string, { reverse, port }: { readonly reverse: boolean; readonly port: number }): Promise<number> {
-  const server = spawn('nsenter', [`--net=${host.podPath(pod)}`, 'iperf3', '-s', '-1', '-p', String(port)], { stdio: 'ignore' })
+  const server = spawn('nsenter', [`--net=${host.podPath(pod)}`, 'iperf3', '-s', '-p', String(port)], { stdio: 'ignore' })
   try {
     for (let attempt = 0; attempt < 50; attempt++) {
       const { stdout, status } = await host.run(undefined, 'iperf3', '-J', '-c', address, '-p', String(port), '-t', '2', '-O', '1', ...(reverse ? ['-R'] : []))
-      if (status === 0) return (JSON.parse(stdout) as { end: { sum_received: { bits_per_second: number } } }).end.sum_received.bits_per_second
+      const measured = status === 0 ? (JSON.parse(stdout) as { readonly end?: { readonly sum_received?: { readonly bits_per_second: number } } }).end?.sum_received?.bits_per_second : undefined
+      if (measured !== undefined) return measured
       await sleep(50)
     }
     throw new Error('Cannot measure: iperf3 does not answer')
