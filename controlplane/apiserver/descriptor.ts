@@ -2,6 +2,7 @@
 // resources are the same thing to the request path; what differs stands in a `ResourceDescriptor`.
 import type { Random } from '../../api/clock.ts'
 import type { KubeObject } from '../../api/types.ts'
+import type { Schema } from './custom/schema.ts'
 
 /** Who makes a request, as authentication found out. */
 export interface UserInfo {
@@ -34,7 +35,7 @@ export interface FieldError {
  */
 export interface Column {
   readonly name: string
-  readonly type: 'string' | 'integer' | 'date' | 'boolean'
+  readonly type: 'string' | 'integer' | 'number' | 'date' | 'boolean'
   readonly format?: string
   readonly priority?: number
   readonly description?: string
@@ -136,6 +137,8 @@ export interface ResourceDescriptor {
   readonly scale?: ScalePaths
   /** Beside `metadata.name` and `metadata.namespace`, which every resource has. */
   readonly fieldSelectors?: Readonly<Record<string, (object: KubeObject) => string>>
+  /** The fields of a custom resource; those of a built-in kind are found by its name. */
+  readonly schema?: Schema
   /** Nothing is stored (reviews): the server answers a create itself. */
   readonly virtual?: true
 }

@@ -26,6 +26,7 @@ export class Registry {
   readonly #byPath = new Map<string, ResourceDescriptor>()
   readonly #byName = new Map<string, ResourceDescriptor>()
   #all: readonly ResourceDescriptor[] = []
+  #generation = 0
 
   constructor(descriptors: readonly ResourceDescriptor[]) {
     for (const descriptor of descriptors) this.add(descriptor)
@@ -34,7 +35,23 @@ export class Registry {
   add(descriptor: ResourceDescriptor): void {
     this.#byPath.set(`${descriptor.group}/${descriptor.version}/${descriptor.plural}`, descriptor)
     this.#byName.set(qualified(descriptor), descriptor)
+    this.#changed()
+  }
+
+  remove(descriptor: ResourceDescriptor): void {
+    this.#byPath.delete(`${descriptor.group}/${descriptor.version}/${descriptor.plural}`)
+    if (this.#byName.get(qualified(descriptor))?.version === descriptor.version) this.#byName.delete(qualified(descriptor))
+    this.#changed()
+  }
+
+  #changed(): void {
     this.#all = [...this.#byPath.values()]
+    this.#generation++
+  }
+
+  /** Counts changes, so that what is computed from all resources knows when it is stale. */
+  get generation(): number {
+    return this.#generation
   }
 
   get all(): readonly ResourceDescriptor[] {

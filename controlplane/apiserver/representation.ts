@@ -1,6 +1,7 @@
 // Objects as Tables (what `kubectl get` prints) and as PartialObjectMetadata, and lists put together from cached bytes.
 import { dump } from 'js-yaml'
 import type { Entry } from './cache/index.ts'
+import { encodedHead } from './codec.ts'
 import type { Column, ResourceDescriptor } from './descriptor.ts'
 import { bytesReply } from './http.ts'
 import type { Reply } from './http.ts'
@@ -29,6 +30,7 @@ const listEnd = Buffer.from(']}\n')
 export class Representation {
   readonly #descriptor: ResourceDescriptor
   readonly #columns: readonly Column[]
+  readonly #head: Buffer
   readonly #now: () => number
   readonly format: Format
   readonly #include: Include
@@ -36,6 +38,7 @@ export class Representation {
   constructor(descriptor: ResourceDescriptor, format: Format, query: URLSearchParams, now: () => number) {
     this.#descriptor = descriptor
     this.#columns = descriptor.columns.length === 0 ? defaultColumns : descriptor.columns
+    this.#head = encodedHead(descriptor)
     this.#now = now
     this.format = format
     const include = query.get('includeObject')
@@ -44,7 +47,7 @@ export class Representation {
 
   /** A key under which equal representations of one change can be shared. */
   get key(): string {
-    return `${this.format.as} ${this.#include}`
+    return `${this.format.as} ${this.#include} ${this.#descriptor.version}`
   }
 
   object(status: number, entry: Entry, headers: Readonly<Record<string, string>> = {}): Reply {
@@ -53,7 +56,7 @@ export class Representation {
 
   /** The bytes of one object in this representation. */
   encode(entry: Entry): Buffer {
-    if (this.format.as === 'object') return entry.json
+    if (this.format.as === 'object') return entry.withHead(this.#head)
     if (this.format.as === 'metadata') return Buffer.from(JSON.stringify(partial(entry.object)))
     return Buffer.from(JSON.stringify(this.#table([entry], { resourceVersion: String(entry.revision) })))
   }
@@ -68,7 +71,7 @@ export class Representation {
     const pieces: Buffer[] = [Buffer.from(`${JSON.stringify(head).slice(0, -1)},"items":[`)]
     entries.forEach((entry, i) => {
       if (i > 0) pieces.push(comma)
-      pieces.push(metadata ? this.encode(entry) : entry.json)
+      pieces.push(this.encode(entry))
     })
     pieces.push(listEnd)
     return this.#reply(200, [Buffer.concat(pieces)])

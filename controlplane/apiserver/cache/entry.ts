@@ -29,6 +29,11 @@ export class Entry {
     return this.#object
   }
 
+  /** The bytes as another version of the kind has them; versions differ in nothing but their name. */
+  withHead(head: Buffer): Buffer {
+    return head.equals(this.#head) ? this.json : Buffer.concat([head, this.json.subarray(this.#head.length)])
+  }
+
   /** The same state seen at a later revision: the last one before a deletion. */
   at(revision: number): Entry {
     return new Entry(this.#head, this.namespace, this.name, revision, replaceRevision(this.#head, this.json, revision))

@@ -18,6 +18,8 @@ export class WatchCache {
   #revision = 0
   #watch: StoreWatch | undefined
   #waiting: { revision: number; resolve: () => void }[] = []
+  /** Changes of resources that are being loaded. */
+  readonly #joining = new Map<string, Change[]>()
 
   constructor(store: Store, descriptors: readonly ResourceDescriptor[]) {
     this.#store = store
@@ -53,6 +55,30 @@ export class WatchCache {
     this.#watch?.close()
   }
 
+  /** Takes up a resource while the others go on: its state as of now, then every change after it. */
+  async add(descriptor: ResourceDescriptor): Promise<void> {
+    if (this.#byName.has(qualified(descriptor))) return
+    const cache = new ResourceCache(descriptor)
+    const missed: Change[] = []
+    this.#joining.set(cache.prefix, missed)
+    try {
+      const revision = Math.max(this.#revision, 1)
+      await this.#load(cache, revision)
+      for (const change of missed) if (change.revision > revision) cache.apply(change.revision, change.key, change.value)
+      this.#byPrefix.set(cache.prefix, cache)
+      this.#byName.set(qualified(descriptor), cache)
+    } finally {
+      this.#joining.delete(cache.prefix)
+    }
+  }
+
+  remove(descriptor: ResourceDescriptor): void {
+    const cache = this.#byName.get(qualified(descriptor))
+    if (cache === undefined) return
+    this.#byName.delete(qualified(descriptor))
+    this.#byPrefix.delete(cache.prefix)
+  }
+
   of(descriptor: ResourceDescriptor): ResourceCache {
     const cache = this.#byName.get(qualified(descriptor))
     if (cache === undefined) throw new Error(`Cannot read ${qualified(descriptor)}: it is not cached`)
@@ -79,11 +105,13 @@ export class WatchCache {
   }
 
   #apply(changes: readonly Change[]): void {
-    for (const { revision, key, value } of changes) {
+    for (const change of changes) {
+      const { revision, key, value } = change
       // '/registry/group/plural/'
       const end = key.indexOf('/', key.indexOf('/', 10) + 1) + 1
       this.#revision = revision
       this.#byPrefix.get(key.slice(0, end))?.apply(revision, key, value)
+      if (this.#joining.size > 0) this.#joining.get(key.slice(0, end))?.push(change)
     }
     this.#advance(this.#revision)
   }

@@ -1,4 +1,6 @@
 // How values are merged: which objects are taken as a whole, which lists are sets, and which are maps by the keys of their items.
+import { propertyOf } from '../custom/schema.ts'
+import type { Schema } from '../custom/schema.ts'
 import type { ResourceDescriptor } from '../descriptor.ts'
 import { definition, definitionName, listRule } from '../schema/definitions.ts'
 import type { FieldType } from '../schema/definitions.ts'
@@ -40,7 +42,45 @@ const known = new Map<string, MergeType>()
 /** How the objects of a resource are merged. */
 export function mergeTypeOf(descriptor: ResourceDescriptor): MergeType {
   const name = definitionName(descriptor)
-  return name === undefined ? untyped : typeOfDefinition(name)
+  if (name !== undefined) return typeOfDefinition(name)
+  return descriptor.schema === undefined ? untyped : typeOfCustom(descriptor.schema)
+}
+
+const customTypes = new WeakMap<Schema, MergeType>()
+
+function typeOfCustom(schema: Schema): MergeType {
+  let type = customTypes.get(schema)
+  if (type === undefined) {
+    const fields = typeOfSchema(schema)
+    const ofMetadata = typeOfDefinition('meta.v1.ObjectMeta')
+    const field = (name: string): MergeType => (name === 'metadata' ? ofMetadata : name === 'apiVersion' || name === 'kind' || fields.of !== 'object' ? whole : fields.field(name))
+    type = { of: 'object', field, isNamed: () => true, isRecorded: (name) => !alwaysThere.has(name) }
+    customTypes.set(schema, type)
+  }
+  return type
+}
+
+function typeOfSchema(schema: Schema): MergeType {
+  if (schema.type === 'array') {
+    const { items = {} } = schema
+    if (schema['x-kubernetes-list-type'] === 'set') return { of: 'set' }
+    if (schema['x-kubernetes-list-type'] !== 'map') return whole
+    const keys = (schema['x-kubernetes-list-map-keys'] ?? []).toSorted()
+    return { of: 'list', item: typeOfSchema(items), keys, defaults: Object.fromEntries(keys.map((key) => [key, items.properties?.[key]?.default])) }
+  }
+  const isObject = schema.type === 'object' || (schema.type === undefined && schema['x-kubernetes-preserve-unknown-fields'] === true)
+  if (!isObject || schema['x-kubernetes-map-type'] === 'atomic') return whole
+  const types = new Map<string, MergeType>()
+  const field = (name: string): MergeType => {
+    let found = types.get(name)
+    if (found === undefined) {
+      const property = propertyOf(schema, name)
+      found = property === undefined ? untyped : typeOfSchema(property)
+      types.set(name, found)
+    }
+    return found
+  }
+  return { of: 'object', field, isNamed: (name) => schema.properties !== undefined && Object.hasOwn(schema.properties, name), isRecorded: () => true }
 }
 
 export function typeOfDefinition(name: string): MergeType {

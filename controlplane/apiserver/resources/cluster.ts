@@ -1,5 +1,6 @@
 // Rows of the remaining groups: network, storage, access, and what keeps a cluster together.
 import type { CertificateSigningRequest } from '../../../api/types.ts'
+import { definitionStrategy } from '../custom/definition.ts'
 import type { ResourceDescriptor } from '../descriptor.ts'
 import {
   bindingColumns, certificateSigningRequestColumns, createdAt, csiDriverColumns, csiNodeColumns, csiStorageCapacityColumns, endpointSliceColumns,
@@ -15,9 +16,8 @@ export function clusterRows(): ResourceDescriptor[] {
   const networking = rowsOf('networking.k8s.io', 'v1')
   return [
     ...reviewRows(),
-    // There are none yet. kubectl asks for them before it says that it does not know a kind.
     rowsOf('apiextensions.k8s.io', 'v1').cluster('CustomResourceDefinition', 'customresourcedefinitions', createdAt, {
-      shortNames: ['crd', 'crds'], categories: ['api-extensions'], verbs: ['get', 'list', 'watch'],
+      shortNames: ['crd', 'crds'], categories: ['api-extensions'], subresources: ['status'], strategy: definitionStrategy,
     }),
     rowsOf('certificates.k8s.io', 'v1').cluster('CertificateSigningRequest', 'certificatesigningrequests', certificateSigningRequestColumns, {
       shortNames: ['csr'],

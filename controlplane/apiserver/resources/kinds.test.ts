@@ -46,7 +46,8 @@ function collection({ group, version, plural, namespaced }: ResourceDescriptor):
 t.test('every kind is created, shown, put again unchanged, and deleted', async (t) => {
   const { server } = await startTestServer(t)
   for (const row of builtinResources()) {
-    if (!verbsOf(row).includes('update')) continue
+    // Definitions bear the names of what they define: see custom.test.ts.
+    if (!verbsOf(row).includes('update') || row.plural === 'customresourcedefinitions') continue
     const [path, strict] = [collection(row), 'fieldValidation=Strict']
     const created = await ask(server, 'POST', `${path}?${strict}`, { metadata: { name: 'kinds-test' }, ...least[row.plural] })
     t.equal(created.status, 201, `${row.plural}: ${created.text.slice(0, 300)}`)

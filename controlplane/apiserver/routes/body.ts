@@ -35,6 +35,7 @@ export async function readKind(request: HttpRequest, kind: Pick<ResourceDescript
 }
 
 export const applyType = 'application/apply-patch+yaml'
+const strategicType = 'application/strategic-merge-patch+json'
 
 export function patchType({ headers }: HttpRequest): string {
   return (headers['content-type'] ?? '').split(';')[0]?.trim() ?? ''
@@ -61,7 +62,9 @@ export async function readPatch(call: Call, kind: Pick<ResourceDescriptor, 'grou
   const { request, descriptor } = call
   const validation = validationOf(request)
   if (request.query.has('force')) throw invalid({ group: 'meta.k8s.io', kind: 'PatchOptions' }, '', [{ field: 'force', type: 'FieldValueForbidden', detail: 'may not be specified for non-apply patch' }])
-  const apply = patchOf(patchType(request), kind.kind)
+  const type = patchType(request)
+  if (type === strategicType && descriptor.schema !== undefined && kind.kind === descriptor.kind) throw unsupportedMediaType(type, ['application/json-patch+json', 'application/merge-patch+json', applyType])
+  const apply = patchOf(type, kind.kind)
   const text = (await request.readBody(bodyBytesMax)).toString()
   const duplicates = validation === 'Ignore' ? [] : duplicateFields(text)
   const patch = parseJson(text)
@@ -80,7 +83,7 @@ function patchOf(type: string, kind: string): (current: unknown, patch: unknown)
         if (!isRecord(patch)) throw badRequest('error decoding patch: a merge patch is an object')
         return mergePatch(current, patch)
       }
-    case 'application/strategic-merge-patch+json':
+    case strategicType:
       return (current, patch) => strategicMerge(kind, current, patch)
     default:
       throw unsupportedMediaType(type, ['application/json-patch+json', 'application/merge-patch+json', 'application/strategic-merge-patch+json'])

@@ -18,6 +18,7 @@ const protobuf = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf'
 export class OpenApi {
   readonly #registry: Registry
   readonly #documents = new Map<string, Document>()
+  #generation = 0
 
   constructor(registry: Registry) {
     this.#registry = registry
@@ -25,12 +26,22 @@ export class OpenApi {
 
   /** Answers paths below /openapi; undefined for others. */
   answer({ path, headers, query }: HttpRequest): Reply | undefined {
+    if (!path.startsWith('/openapi/')) return undefined
+    this.#forgetStale()
     if (path === '/openapi/v2') return this.#swagger(headers)
     if (path === '/openapi/v3') return reply(this.#index(), headers['if-none-match'], false)
     const [, root] = /^\/openapi\/v3\/(.+?)\/?$/.exec(path) ?? []
     const place = root === undefined ? undefined : this.#roots().get(root)
     if (root === undefined || place === undefined) return undefined
     return reply(this.#groupVersion(root, place), headers['if-none-match'], query.get('hash') !== null)
+  }
+
+  /** Custom resources come and go; what describes the built-in kinds of a group stays. */
+  #forgetStale(): void {
+    if (this.#generation === this.#registry.generation) return
+    this.#generation = this.#registry.generation
+    const lasting = new Set([...this.#roots()].filter(([, { group, version }]) => this.#registry.ofGroupVersion(group, version).every(({ schema }) => schema === undefined)).map(([root]) => root))
+    for (const name of this.#documents.keys()) if (!lasting.has(name)) this.#documents.delete(name)
   }
 
   /** Version 2, also in the encoding that kubectl insists on. */

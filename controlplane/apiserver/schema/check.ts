@@ -1,10 +1,14 @@
 // Whether the fields of an object are those of its kind, as Go's decoder sees it (sigs.k8s.io/json with strict mode).
+import { prune } from '../custom/schema.ts'
+import type { Schema } from '../custom/schema.ts'
 import type { ApiObject } from '../object.ts'
 import { isRecord } from '../object.ts'
 import { badRequest } from '../status.ts'
 import { definition, definitionName } from './definitions.ts'
 import type { FieldType, Plain } from './definitions.ts'
 import { canonicalQuantity } from './quantity.ts'
+
+const metadata = 'meta.v1.ObjectMeta'
 
 interface GroupVersionKind {
   readonly group: string
@@ -27,15 +31,19 @@ class DecodeError extends Error {}
 
 /**
  * Takes unknown fields out of an object and returns them as `fieldValidation` names them: `unknown field "spec.containers[0].imagge"`.
- * Quantities get their canonical form. A value of the wrong type is a `StatusError` 400, in the words of Go's decoder. Kinds that
- * are not built in pass as they are.
+ * Quantities get their canonical form. A value of the wrong type is a `StatusError` 400, in the words of Go's decoder. Custom
+ * resources are held to their schema, kinds of which there is none pass as they are.
  */
-export function checkFields(kind: GroupVersionKind, object: ApiObject): string[] {
+export function checkFields(kind: GroupVersionKind & { readonly schema?: Schema }, object: ApiObject): string[] {
   const name = definitionName(kind)
-  if (name === undefined) return []
+  if (name === undefined && kind.schema === undefined) return []
   const unknown: string[] = []
   try {
-    checkObject(object, name, { path: '', fields: '', owner: name }, unknown)
+    if (name !== undefined) checkObject(object, name, { path: '', fields: '', owner: name }, unknown)
+    else if (kind.schema !== undefined) {
+      checkObject(object.metadata as Record<string, unknown>, metadata, { path: 'metadata', fields: 'metadata', owner: metadata }, unknown)
+      unknown.push(...prune(kind.schema, object))
+    }
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error
     throw badRequest(`${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: ${error.message}`)

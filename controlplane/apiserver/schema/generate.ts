@@ -118,7 +118,7 @@ class Generator {
 
   /** What Kubernetes calls a model: the older document knows the group of most, the rest belong to whoever uses them. */
   #nameOf(model: string, parent: string): string {
-    const [, prefix, version = '', kind = ''] = /^(Core|Events|Discovery|Rbac|Storage|Authentication)?(V\d+(?:(?:alpha|beta)\d+)?)(.*)$/.exec(model) ?? []
+    const [, prefix, version = '', kind = ''] = /^(Core|Events|Discovery|Rbac|Storage|Authentication|Apiextensions|Admissionregistration)?(V\d+(?:(?:alpha|beta)\d+)?)(.*)$/.exec(model) ?? []
     if (kind === '') throw new Error(`Cannot tell the kind of model ${model}`)
     const group = parent.split('.')[0] ?? ''
     const wanted = prefix?.toLowerCase() ?? group

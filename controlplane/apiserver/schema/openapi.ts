@@ -1,5 +1,6 @@
 // The API described for clients: OpenAPI 3 by group and version, Swagger 2 of everything. What kubectl reads of it:
 // `explain` the fields and what is said of them, `apply` how lists are merged, `create` whether `fieldValidation` is known.
+import type { Schema } from '../custom/schema.ts'
 import type { ResourceDescriptor } from '../descriptor.ts'
 import { apiVersionOf } from '../object.ts'
 import { hasSubresource, verbsOf } from '../registry.ts'
@@ -43,7 +44,7 @@ class SchemaWriter {
       const { group, version, kind } = descriptor
       const name = definitionName(descriptor)
       const mark = { 'x-kubernetes-group-version-kind': [{ group, kind, version }] }
-      if (name === undefined) this.#schemas.set(schemaName(descriptor), { type: 'object', 'x-kubernetes-preserve-unknown-fields': true, ...mark })
+      if (name === undefined) this.#schemas.set(schemaName(descriptor), { ...this.#custom(descriptor.schema), ...mark })
       else Object.assign(this.#add(name), mark)
       if (verbsOf(descriptor).includes('list')) this.#addList(descriptor)
       if (hasSubresource(descriptor, 'scale')) this.#mark('autoscaling.v1.Scale', { group: 'autoscaling', version: 'v1', kind: 'Scale' })
@@ -52,6 +53,15 @@ class SchemaWriter {
     }
     for (const name of ['meta.v1.DeleteOptions', 'meta.v1.Status']) this.#add(name)
     return Object.fromEntries([...this.#schemas].sort(([a], [b]) => (a < b ? -1 : 1)))
+  }
+
+  /** The schema of a custom resource; what Swagger 2 cannot say is left out of it. */
+  #custom(schema: Schema | undefined): Json {
+    if (schema === undefined) return { type: 'object', 'x-kubernetes-preserve-unknown-fields': true }
+    this.#add('meta.v1.ObjectMeta')
+    const text = { type: 'string' }
+    const shown = this.#dialect === 3 ? schema : plainSchema(schema)
+    return { ...shown, properties: { ...shown.properties, apiVersion: text, kind: text, metadata: this.#reference(fullName('meta.v1.ObjectMeta')) } }
   }
 
   #mark(name: string, kind: Json): void {
@@ -140,6 +150,20 @@ class SchemaWriter {
   /** OpenAPI 3 allows nothing beside a `$ref`, so it is wrapped. */
   #reference(name: string): Json {
     return this.#dialect === 3 ? { allOf: [{ $ref: `#/components/schemas/${name}` }] } : { $ref: `#/definitions/${name}` }
+  }
+}
+
+/** A schema without what Swagger 2 does not know (apiextensions-apiserver pkg/controller/openapi/v2). */
+function plainSchema(schema: Schema): Schema {
+  const { nullable, allOf: _allOf, anyOf: _anyOf, oneOf: _oneOf, not: _not, default: _default, type, properties, items, additionalProperties, ...rest } = schema
+  // Clients would refuse null, or the fields that a schema does not name.
+  if (nullable === true || schema['x-kubernetes-int-or-string'] === true) return rest
+  return {
+    ...rest,
+    ...(type === undefined ? {} : { type }),
+    ...(properties === undefined || schema['x-kubernetes-preserve-unknown-fields'] === true ? {} : { properties: Object.fromEntries(Object.entries(properties).map(([name, one]) => [name, plainSchema(one)])) }),
+    ...(items === undefined ? {} : { items: plainSchema(items) }),
+    ...(typeof additionalProperties === 'object' ? { additionalProperties: plainSchema(additionalProperties) } : {}),
   }
 }
 

@@ -9,7 +9,7 @@ import type { WatchCache } from '../cache/index.ts'
 import { encodeStored } from '../codec.ts'
 import type { DeleteOptions, FieldError, Reservation, ResourceDescriptor, UserInfo, WriteContext } from '../descriptor.ts'
 import { applyConfiguration, trackUpdate } from '../managed-fields/managers.ts'
-import { cloneJson, equalJson } from '../object.ts'
+import { apiVersionOf, cloneJson, equalJson } from '../object.ts'
 import type { ApiObject } from '../object.ts'
 import { hasSubresource, storeKey } from '../registry.ts'
 import { alreadyExists, badRequest, conflict, invalid, notFound, StatusError } from '../status.ts'
@@ -126,7 +126,10 @@ export class Writer {
   async update({ descriptor, namespace, name }: Target, change: Change, options: WriteOptions): Promise<Entry> {
     for (let attempt = 1; ; attempt++) {
       const current = await this.#current(descriptor, namespace, name)
-      const object = await change.make(cloneJson(current.object))
+      const seen = cloneJson(current.object)
+      // What is stored under another version of the kind is written under the one that is asked for.
+      seen.apiVersion = apiVersionOf(descriptor)
+      const object = await change.make(seen)
       const { resourceVersion = '' } = object.metadata
       const conditional = resourceVersion !== '' && resourceVersion !== '0'
       if (conditional && resourceVersion !== String(current.revision)) throw conflict(descriptor, name)
@@ -212,7 +215,7 @@ export class Writer {
     }
     check(descriptor, object, [...validateMetadata(descriptor, object), ...errors])
     if (isReleased(object)) return this.#remove(descriptor, current, options)
-    const unchanged = equalJson({ ...object, metadata: { ...object.metadata, resourceVersion: old.metadata.resourceVersion } }, old)
+    const unchanged = equalJson({ ...object, apiVersion: old.apiVersion, metadata: { ...object.metadata, resourceVersion: old.metadata.resourceVersion } }, old)
     if (unchanged) return current
     const reservation = part === 'status' ? undefined : strategy?.reserve?.(object, old, context)
     return this.#reserved(reservation, context.dryRun, () => this.#put(descriptor, current, object, options))

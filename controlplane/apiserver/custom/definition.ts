@@ -1,0 +1,164 @@
+// CustomResourceDefinitions themselves: what they default to, and what is wrong with them
+// (k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1 and validation).
+import type { KubeObject } from '../../../api/types.ts'
+import type { FieldError, Strategy } from '../descriptor.ts'
+import { isRecord } from '../object.ts'
+import { FieldErrors } from '../resources/validation/errors.ts'
+import { parseJsonPath } from './json-path.ts'
+import { ruleError } from './rules.ts'
+import type { Schema } from './schema.ts'
+import { patternOf, validateValue } from './validate.ts'
+
+export interface DefinitionVersion {
+  readonly name: string
+  readonly served: boolean
+  readonly storage: boolean
+  readonly deprecated?: boolean
+  readonly deprecationWarning?: string
+  readonly schema?: { readonly openAPIV3Schema?: Schema }
+  readonly subresources?: { readonly status?: object; readonly scale?: { readonly specReplicasPath: string; readonly statusReplicasPath: string; readonly labelSelectorPath?: string } }
+  readonly additionalPrinterColumns?: readonly { readonly name: string; readonly type: string; readonly jsonPath: string; readonly format?: string; readonly description?: string; readonly priority?: number }[]
+  readonly selectableFields?: readonly { readonly jsonPath: string }[]
+}
+
+export interface Names {
+  readonly plural: string
+  readonly kind: string
+  singular?: string
+  listKind?: string
+  readonly shortNames?: readonly string[]
+  readonly categories?: readonly string[]
+}
+
+export interface Definition extends KubeObject {
+  readonly spec: { readonly group: string; readonly scope: string; readonly names: Names; readonly versions: readonly DefinitionVersion[]; conversion?: { readonly strategy?: string }; readonly preserveUnknownFields?: boolean }
+  status?: { readonly conditions?: readonly Condition[]; readonly acceptedNames?: Names; readonly storedVersions?: readonly string[] }
+}
+
+export interface Condition {
+  readonly type: string
+  readonly status: string
+  readonly reason: string
+  readonly message: string
+  readonly lastTransitionTime: string
+}
+
+/** Holds a definition until its objects are gone. */
+export const cleanupFinalizer = 'customresourcecleanup.apiextensions.k8s.io'
+
+export const definitionStrategy: Strategy = {
+  applyDefaults(object) {
+    const { spec } = object as Definition
+    if (!isRecord(spec) || !isRecord(spec.names)) return
+    const { names } = spec
+    if (typeof names.kind === 'string') {
+      names.singular ??= names.kind.toLowerCase()
+      names.listKind ??= `${names.kind}List`
+    }
+    spec.conversion ??= { strategy: 'None' }
+  },
+  prepareForCreate(object) {
+    object.metadata.finalizers = [...new Set([...(object.metadata.finalizers ?? []), cleanupFinalizer])]
+  },
+  validate: (object) => validateDefinition(object as Definition),
+  validateUpdate(object, old) {
+    const [{ spec: now }, { spec: before }] = [object as Definition, old as Definition]
+    const errors = new FieldErrors()
+    if (!isWhole(now) || !isWhole(before)) return []
+    if (now.group !== before.group) errors.immutable('spec.group', now.group)
+    if (now.names.plural !== before.names.plural) errors.immutable('spec.names.plural', now.names.plural)
+    if (now.scope !== before.scope) errors.immutable('spec.scope', now.scope)
+    if (now.names.kind !== before.names.kind) errors.immutable('spec.names.kind', now.names.kind)
+    for (const version of (old as Definition).status?.storedVersions ?? []) {
+      if (!now.versions.some(({ name }) => name === version)) errors.invalid('status.storedVersions', version, 'must appear in spec.versions')
+    }
+    return errors.list
+  },
+}
+
+/** Whether a spec has what `validate` requires of it. */
+function isWhole(spec: unknown): boolean {
+  return isRecord(spec) && isRecord(spec['names']) && Array.isArray(spec['versions'])
+}
+
+const label = /^[a-z]([-a-z0-9]*[a-z0-9])?$/
+const group = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$/
+
+function validateDefinition({ metadata, spec }: Definition): FieldError[] {
+  const errors = new FieldErrors()
+  if (!isRecord(spec)) {
+    errors.required('spec')
+    return errors.list
+  }
+  const { names, scope, versions } = spec
+  if (typeof spec.group !== 'string' || !group.test(spec.group)) errors.invalid('spec.group', spec.group ?? '', 'should be a domain with at least one dot')
+  errors.oneOf('spec.scope', scope, ['Cluster', 'Namespaced'])
+  if (!isRecord(names) || typeof names.plural !== 'string' || typeof names.kind !== 'string') errors.required('spec.names', 'plural and kind are required')
+  else {
+    if (!label.test(names.plural)) errors.invalid('spec.names.plural', names.plural, 'must be a lowercase RFC 1035 label')
+    if (!label.test(names.kind.toLowerCase())) errors.invalid('spec.names.kind', names.kind, 'may have mixed case, but should otherwise match an RFC 1035 label')
+    if (names.kind === names.listKind) errors.invalid('spec.names.listKind', names.listKind, 'kind and listKind may not be the same')
+    if (metadata.name !== `${names.plural}.${spec.group}`) errors.invalid('metadata.name', metadata.name, `must be spec.names.plural+"."+spec.group`)
+  }
+  errors.list.push(...validateVersions(versions))
+  if (spec.conversion?.strategy !== undefined && spec.conversion.strategy !== 'None') errors.unsupported('spec.conversion.strategy', spec.conversion.strategy, ['None'])
+  if (spec.preserveUnknownFields === true) errors.invalid('spec.preserveUnknownFields', true, 'must be false in order to use defaults in the schema')
+  return errors.list
+}
+
+function validateVersions(versions: readonly DefinitionVersion[] | undefined): FieldError[] {
+  const errors = new FieldErrors()
+  if (!Array.isArray(versions) || versions.length === 0) {
+    errors.required('spec.versions', 'must have at least one version')
+    return errors.list
+  }
+  const all = versions as readonly DefinitionVersion[]
+  if (all.filter(({ storage }) => storage).length !== 1) errors.invalid('spec.versions', all.map(({ name }) => name), 'must have exactly one version marked as storage version')
+  all.forEach((version, i) => {
+    const at = `spec.versions[${i}]`
+    if (typeof version.name !== 'string' || !label.test(version.name)) errors.invalid(`${at}.name`, version.name, 'must be a lowercase RFC 1035 label')
+    if (all.findIndex(({ name }) => name === version.name) !== i) errors.duplicate(`${at}.name`, version.name)
+    const schema = version.schema?.openAPIV3Schema
+    if (schema === undefined) errors.required(`${at}.schema.openAPIV3Schema`, 'schemas are required')
+    else {
+      if (schema.type !== 'object') errors.invalid(`${at}.schema.openAPIV3Schema.type`, schema.type ?? '', 'must be object at the root')
+      checkSchema(schema, `${at}.schema.openAPIV3Schema`, errors)
+    }
+    version.additionalPrinterColumns?.forEach((column, j) => {
+      if (typeof column.jsonPath !== 'string' || parseJsonPath(column.jsonPath) === undefined) errors.invalid(`${at}.additionalPrinterColumns[${j}].jsonPath`, column.jsonPath, 'must be a valid JSON path')
+      errors.oneOf(`${at}.additionalPrinterColumns[${j}].type`, column.type, ['boolean', 'date', 'integer', 'number', 'string'])
+    })
+    const scale = version.subresources?.scale
+    if (scale !== undefined && !isBelow('.spec.', scale.specReplicasPath)) errors.invalid(`${at}.subresources.scale.specReplicasPath`, scale.specReplicasPath, 'should be a json path under .spec')
+    if (scale !== undefined && !isBelow('.status.', scale.statusReplicasPath)) errors.invalid(`${at}.subresources.scale.statusReplicasPath`, scale.statusReplicasPath, 'should be a json path under .status')
+  })
+  return errors.list
+}
+
+function isBelow(root: string, path: unknown): boolean {
+  return typeof path === 'string' && path.startsWith(root)
+}
+
+/** Whether a schema is structural: every place has one type, and lists that are maps have their keys. */
+function checkSchema(schema: Schema, at: string, errors: FieldErrors): void {
+  // Lists in `items` and the like are JSON Schema, but not structural.
+  if (typeof schema !== 'object' || Array.isArray(schema)) return errors.invalid(at, schema, 'must be a schema')
+  const isTyped = schema.type !== undefined && schema.type !== ''
+  if (!isTyped && schema['x-kubernetes-int-or-string'] !== true && schema['x-kubernetes-preserve-unknown-fields'] !== true) errors.required(`${at}.type`, 'must not be empty for specified object fields')
+  if (schema.properties !== undefined && typeof schema.additionalProperties === 'object') errors.forbidden(`${at}.additionalProperties`, 'additionalProperties and properties are mutual exclusive')
+  if (schema.type === 'array' && schema.items === undefined) errors.required(`${at}.items`, 'must be specified')
+  const listType = schema['x-kubernetes-list-type']
+  if (listType !== undefined && schema.type !== 'array') errors.invalid(`${at}.type`, schema.type, 'must be array if x-kubernetes-list-type is specified')
+  const keys = schema['x-kubernetes-list-map-keys'] ?? []
+  if (listType === 'map' && keys.length === 0) errors.required(`${at}.x-kubernetes-list-map-keys`, 'must not be empty if x-kubernetes-list-type is map')
+  for (const key of listType === 'map' ? keys : []) if (schema.items?.properties?.[key] === undefined) errors.invalid(`${at}.items.properties`, key, 'must contain the keys of x-kubernetes-list-map-keys')
+  if (schema.pattern !== undefined && patternOf(schema.pattern) === undefined) errors.invalid(`${at}.pattern`, schema.pattern, 'must be a valid regular expression')
+  if (schema.default !== undefined) for (const error of validateValue(schema, schema.default, '')) errors.invalid(`${at}.default`, schema.default, error.detail)
+  schema['x-kubernetes-validations']?.forEach(({ rule }, i) => {
+    const why = ruleError(rule)
+    if (why !== undefined) errors.invalid(`${at}.x-kubernetes-validations[${i}].rule`, rule, why)
+  })
+  for (const [name, property] of Object.entries(schema.properties ?? {})) checkSchema(property, `${at}.properties[${name}]`, errors)
+  if (typeof schema.additionalProperties === 'object') checkSchema(schema.additionalProperties, `${at}.additionalProperties`, errors)
+  if (schema.items !== undefined) checkSchema(schema.items, `${at}.items`, errors)
+}

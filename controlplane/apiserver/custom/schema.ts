@@ -1,0 +1,105 @@
+// Structural schemas of custom resources (apiextensions.k8s.io/v1, JSONSchemaProps): what is unknown is taken out, what is missing
+// gets its default.
+import { cloneJson, isRecord } from '../object.ts'
+
+/** As much of JSONSchemaProps as a structural schema may use. */
+export interface Schema {
+  readonly type?: string
+  readonly format?: string
+  readonly description?: string
+  readonly properties?: Readonly<Record<string, Schema>>
+  readonly additionalProperties?: Schema | boolean
+  readonly items?: Schema
+  readonly required?: readonly string[]
+  readonly nullable?: boolean
+  readonly default?: unknown
+  readonly enum?: readonly unknown[]
+  readonly pattern?: string
+  readonly minimum?: number
+  readonly maximum?: number
+  readonly exclusiveMinimum?: boolean
+  readonly exclusiveMaximum?: boolean
+  readonly multipleOf?: number
+  readonly minLength?: number
+  readonly maxLength?: number
+  readonly minItems?: number
+  readonly maxItems?: number
+  readonly uniqueItems?: boolean
+  readonly minProperties?: number
+  readonly maxProperties?: number
+  readonly allOf?: readonly Schema[]
+  readonly anyOf?: readonly Schema[]
+  readonly oneOf?: readonly Schema[]
+  readonly not?: Schema
+  readonly 'x-kubernetes-preserve-unknown-fields'?: boolean
+  readonly 'x-kubernetes-embedded-resource'?: boolean
+  readonly 'x-kubernetes-int-or-string'?: boolean
+  readonly 'x-kubernetes-list-type'?: 'atomic' | 'set' | 'map'
+  readonly 'x-kubernetes-list-map-keys'?: readonly string[]
+  readonly 'x-kubernetes-map-type'?: 'atomic' | 'granular'
+  readonly 'x-kubernetes-validations'?: readonly Rule[]
+}
+
+export interface Rule {
+  readonly rule: string
+  readonly message?: string
+  readonly messageExpression?: string
+  readonly reason?: string
+  readonly fieldPath?: string
+  readonly optionalOldSelf?: boolean
+}
+
+/** What every object has, whatever its schema says. */
+const ofObjects = new Set(['apiVersion', 'kind', 'metadata'])
+
+/** The schema of a property, as far as one is declared. */
+export function propertyOf(schema: Schema, key: string): Schema | undefined {
+  const { properties, additionalProperties } = schema
+  if (properties !== undefined && Object.hasOwn(properties, key)) return properties[key]
+  return typeof additionalProperties === 'object' ? additionalProperties : undefined
+}
+
+/** Takes out of an object what its schema does not know; returns it as `fieldValidation` names it. */
+export function prune(schema: Schema, object: Record<string, unknown>): string[] {
+  const unknown: string[] = []
+  pruneRecord({ ...schema, 'x-kubernetes-embedded-resource': true }, object, '', unknown)
+  return unknown
+}
+
+function pruneRecord(schema: Schema, record: Record<string, unknown>, path: string, unknown: string[]): void {
+  const isFree = schema['x-kubernetes-preserve-unknown-fields'] === true || schema.additionalProperties === true
+  for (const key of Object.keys(record)) {
+    const at = path === '' ? key : `${path}.${key}`
+    if (schema['x-kubernetes-embedded-resource'] === true && ofObjects.has(key)) continue
+    const property = propertyOf(schema, key)
+    if (property !== undefined) pruneValue(property, record[key], at, unknown)
+    else if (!isFree) {
+      unknown.push(`unknown field ${JSON.stringify(at)}`)
+      delete record[key]
+    }
+  }
+}
+
+function pruneValue(schema: Schema, value: unknown, path: string, unknown: string[]): void {
+  if (Array.isArray(value)) {
+    const { items } = schema
+    if (items !== undefined) value.forEach((item, i) => pruneValue(items, item, `${path}[${i}]`, unknown))
+  } else if (isRecord(value)) pruneRecord(schema, value, path, unknown)
+}
+
+/** Fills in what is missing, at every depth that is there. */
+export function fillDefaults(schema: Schema, value: unknown): void {
+  if (Array.isArray(value)) {
+    if (schema.items !== undefined) for (const item of value) fillDefaults(schema.items, item)
+    return
+  }
+  if (!isRecord(value)) return
+  for (const [key, property] of Object.entries(schema.properties ?? {})) {
+    const isMissing = value[key] === undefined || (value[key] === null && property.nullable !== true)
+    if (property.default !== undefined && isMissing) value[key] = cloneJson(property.default)
+  }
+  for (const key in value) {
+    const property = propertyOf(schema, key)
+    if (property !== undefined) fillDefaults(property, value[key])
+  }
+}
