@@ -18,6 +18,7 @@ import { startCertificateSigning } from './bootstrap/certificate-signing.ts'
 import { ensureKubernetesEndpoints } from './bootstrap/kubernetes-endpoints.ts'
 import { ensureBootstrapObjects, serverUser } from './bootstrap/objects.ts'
 import { WatchCache } from './cache/index.ts'
+import { startCustomResources } from './custom/serving.ts'
 import type { UserInfo } from './descriptor.ts'
 import { KubeletAccess } from './kubelet-access.ts'
 import { yearMs } from './pki/authority.ts'
@@ -171,6 +172,8 @@ class Server implements ApiServer {
     if (!this.#advertised.startsWith('127.') && this.#advertised !== '::1') await ensureKubernetesEndpoints({ writer, registry }, this.#advertised, this.port)
     const requests = registry.named('certificatesigningrequests.certificates.k8s.io')
     if (requests !== undefined) this.#release.push(startCertificateSigning({ cache, writer, descriptor: requests, authority: this.#credentials.authority, now: () => clock.now(), log }))
+    const definitions = registry.named('customresourcedefinitions.apiextensions.k8s.io')
+    if (definitions !== undefined) this.#release.push(await startCustomResources({ cache, registry, writer, descriptor: definitions, now: () => clock.now(), log }))
     this.#release.push(startUpkeep({ store, cache, writer, registry, clock, log }))
     this.#notReady = undefined
     log.info('the API server is ready', { url: this.url })
