@@ -66,5 +66,5 @@ export function percentile(samples: readonly number[], share: number): number {
 
 /** p50, p99 and the largest of the samples. */
 export function spread(samples: readonly number[]): Record<string, number> {
-  return { p50: percentile(samples, 0.5), p99: percentile(samples, 0.99), max: Math.max(...samples), samples: samples.length }
+  return { p50: percentile(samples, 0.5), p99: percentile(samples, 0.99), max: samples.reduce((a, b) => Math.max(a, b), -Infinity), samples: samples.length }
 }

@@ -13,7 +13,7 @@ async function copyConfigMaps(config: KubeConfig, namespace: string): Promise<Ab
   }, () => undefined)
 }
 
-test('a labelled ConfigMap gets its copy', async () => {
+await test('a labelled ConfigMap gets its copy', async () => {
   await using server = await startApiServer()
   const config = new KubeConfig()
   config.loadFromString(server.kubeconfig)
