@@ -82,3 +82,15 @@ t.test('the older of two services with one address is served, and the other is t
   t.match(api.events, [{ reason: 'NotServed', type: 'Warning', involvedObject: { name: 'late' }, message: 'Not served on node-1: 10.96.0.53 tcp 80 belongs to default/web' }])
   await stop()
 })
+
+t.test('what a hint or a policy keeps from being used is told with its reason', async (t) => {
+  const { api, nftables, stop } = await started()
+  t.teardown(stop)
+  const explained = (name: string): Promise<string> => explainService({ client: api.client, nodeName: 'node-1', nftables, service: name })
+  api.putService(service('near', { clusterIP: '10.96.0.60' }))
+  api.putSlice(slice('near', [{ addresses: ['10.244.0.5'], nodeName: 'node-1', hints: { forNodes: [{ name: 'node-1' }] } }, { addresses: ['10.244.1.5'], nodeName: 'node-2', hints: { forNodes: [{ name: 'node-2' }], forZones: [{ name: 'b' }] } }]))
+  t.match(await explained('near'), '10.244.1.5 port 8080: not used, its hints are for node node-2, zone b, and this node is node-1')
+  api.putService(service('local', { clusterIP: '10.96.0.61', internalTrafficPolicy: 'Local' }))
+  api.putSlice(slice('local', ['10.244.0.5', '10.244.1.5']))
+  t.match(await explained('local'), '10.244.1.5 port 8080: not used, it is not on this node, and internalTrafficPolicy is Local')
+})
