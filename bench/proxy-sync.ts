@@ -54,10 +54,10 @@ async function inNamespace(measure: (netns: Netns, path: string) => Figure[] | P
 async function benchProxy(path: string, size: Size): Promise<Figure[]> {
   const before = kernelMemoryMiB()
   const child = spawn(process.execPath, ['--expose-gc', new URL('test-support/proxy-sync.ts', import.meta.url).pathname, path, String(size.services), String(size.endpoints)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
-  const [{ cold, restart, samples, residentMiB, objectsMiB }] = (await once(child, 'message')) as [Measured]
+  const [{ cold, coldProcessor, restart, samples, residentMiB, objectsMiB }] = (await once(child, 'message')) as [Measured]
   await once(child, 'exit')
   return [
-    { name: `${nameOf(size)}: cold start`, unit: 'ms', values: { fairway: cold, restart } },
+    { name: `${nameOf(size)}: cold start`, unit: 'ms', values: { fairway: cold, 'of it processor': coldProcessor, restart } },
     { name: `${nameOf(size)}: one change to the kernel`, unit: 'ms', values: spread(samples) },
     { name: `${nameOf(size)}: memory`, unit: 'MiB', values: { resident: residentMiB, 'of it before the proxy began': objectsMiB, kernel: kernelMemoryMiB() - before } },
   ]

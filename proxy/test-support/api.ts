@@ -89,7 +89,10 @@ export class SmallApi {
       return Promise.resolve(object === undefined ? json(404, { kind: 'Status', code: 404, reason: 'NotFound', message: `${collection} "${name}" not found` }) : json(200, object))
     }
     if (url.searchParams.has('watch')) return Promise.resolve({ status: 200, headers: {}, body: this.#stream(`${named ?? ''}${collection}`, signal) })
-    return Promise.resolve(json(200, { metadata: { resourceVersion: String(this.#revision) }, items: [...objects.values()] }))
+    // In pages, as a real one does; what changes meanwhile comes by the watch.
+    const [from, limit] = ['continue', 'limit'].map((name) => Number(url.searchParams.get(name) ?? 0)) as [number, number]
+    const to = limit > 0 ? from + limit : objects.size
+    return Promise.resolve(json(200, { metadata: { resourceVersion: String(this.#revision), ...(to < objects.size ? { continue: String(to) } : {}) }, items: [...objects.values()].slice(from, to) }))
   }
 
   async *#stream(path: string, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
