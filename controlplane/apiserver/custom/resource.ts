@@ -99,7 +99,7 @@ const shape = /^v(\d+)(?:(alpha|beta)(\d+))?$/
 const stability: Readonly<Record<string, number>> = { alpha: 0, beta: 1 }
 
 /** Stable versions before betas before alphas, newer before older, others last (apimachinery pkg/version). */
-export function compareVersions(a: string, b: string): number {
+function compareVersions(a: string, b: string): number {
   const [left, right] = [shape.exec(a), shape.exec(b)]
   if (left === null || right === null) return left === right ? (a < b ? -1 : 1) : left === null ? 1 : -1
   const rank = ([, , word]: RegExpExecArray): number => (word === undefined ? 2 : (stability[word] ?? 0))

@@ -12,10 +12,10 @@ export type MergeType =
   | { readonly of: 'set' }
   | { readonly of: 'list'; readonly item: MergeType; readonly keys: readonly string[]; readonly defaults: Readonly<Record<string, unknown>> }
 
-export const whole: MergeType = { of: 'whole' }
+const whole: MergeType = { of: 'whole' }
 
 /** What nothing is known of: objects are maps, lists are taken as a whole. */
-export const untyped: MergeType = { of: 'object', field: () => untyped, isNamed: () => false, isRecorded: () => true }
+const untyped: MergeType = { of: 'object', field: () => untyped, isNamed: () => false, isRecorded: () => true }
 
 /** Objects of which a part makes no sense (`x-kubernetes-map-type: atomic` in Kubernetes 1.35). */
 const atomicObjects = new Set([
@@ -83,7 +83,7 @@ function typeOfSchema(schema: Schema): MergeType {
   return { of: 'object', field, isNamed: (name) => schema.properties !== undefined && Object.hasOwn(schema.properties, name), isRecorded: () => true }
 }
 
-export function typeOfDefinition(name: string): MergeType {
+function typeOfDefinition(name: string): MergeType {
   let type = known.get(name)
   if (type !== undefined) return type
   if (atomicObjects.has(name)) type = whole
