@@ -10,6 +10,7 @@ import type { Logger } from '../../api/log.ts'
 import type { Transport } from '../../api/transport.ts'
 import type { Store } from '../store/index.ts'
 import { createAdmission } from './admission/index.ts'
+import { AuditLog } from './audit.ts'
 import { Authenticator } from './authentication/index.ts'
 import { lettersFrom, newBootstrapToken, tokenOf } from './authentication/bootstrap-tokens.ts'
 import { ServiceAccountTokens } from './authentication/service-account-tokens.ts'
@@ -52,6 +53,8 @@ export interface ApiServerOptions {
   readonly serviceClusterIPRange?: string
   readonly serviceNodePortRange?: string
   readonly clusterDnsAddress?: string
+  /** A file to which every request is written. */
+  readonly auditLogPath?: string
   readonly notReadyTolerationSeconds?: number
   readonly unreachableTolerationSeconds?: number
   readonly clock: Clock
@@ -106,6 +109,7 @@ class Server implements ApiServer {
   readonly #serving: Serving
   readonly #handler: ReturnType<typeof createHandler>
   readonly #settleDone: { resolve: () => void; reject: (error: Error) => void }
+  readonly #audit: AuditLog | undefined
   #https: HttpsServer | undefined
   #notReady: string | undefined = 'starting'
   #release: (() => void)[] = []
@@ -138,7 +142,8 @@ class Server implements ApiServer {
       clock,
       random,
     }
-    this.#handler = createHandler({ serving: this.#serving, shared: new SharedStore(store, cache, clock), log, caCertificate: credentials.authority.certificate, serverAddress: () => `${this.#advertised}:${this.port}`, notReady: () => this.#notReady, isStopping: () => this.#stopping !== undefined })
+    this.#audit = options.auditLogPath === undefined ? undefined : new AuditLog(options.auditLogPath, clock, log)
+    this.#handler = createHandler({ serving: this.#serving, shared: new SharedStore(store, cache, clock), ...(this.#audit === undefined ? {} : { audit: this.#audit }), log, caCertificate: credentials.authority.certificate, serverAddress: () => `${this.#advertised}:${this.port}`, notReady: () => this.#notReady, isStopping: () => this.#stopping !== undefined })
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.done = promise
     this.#settleDone = { resolve, reject }
@@ -235,6 +240,7 @@ class Server implements ApiServer {
     await this.#https?.stop(stopGraceMs)
     this.#serving.kubelets.close()
     this.#serving.cache.stop()
+    this.#audit?.close()
     this.#settleDone.resolve()
   }
 }

@@ -3,6 +3,7 @@ import { matchesLabelSelector } from '../../../api/selectors.ts'
 import type { ClusterRole, ClusterRoleBinding, LabelSelector, PolicyRule, Role, RoleBinding, Subject } from '../../../api/types.ts'
 import type { WatchCache } from '../cache/index.ts'
 import type { UserInfo } from '../descriptor.ts'
+import { mayNodeAsk } from './node.ts'
 
 /** What somebody wants to do: to a resource, or to a path when `resource` is empty. */
 export interface Attributes {
@@ -37,6 +38,7 @@ export class Authorizer {
 
   isAllowed(user: UserInfo, attributes: Attributes): boolean {
     if (user.groups.includes(masters)) return true
+    if (!mayNodeAsk(this.#cache, user, attributes)) return false
     return this.#rulesOf(user, attributes.namespace).some((rule) => ruleAllows(rule, attributes))
   }
 

@@ -13,7 +13,7 @@ import type { Call } from './call.ts'
 import { duplicateFields } from './duplicate-fields.ts'
 
 /** As kube-apiserver's --max-request-bytes. */
-const bodyBytesMax = 3 * 1024 * 1024
+export const bodyBytesMax = 3 * 1024 * 1024
 /** Causes named in one answer. */
 const namedMax = 20
 

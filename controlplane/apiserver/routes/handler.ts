@@ -1,4 +1,5 @@
 // The way of a request: open paths, who, whether they may, and then to what answers it.
+import type { AuditLog } from '../audit.ts'
 import { impersonated } from '../authentication/index.ts'
 import type { Attributes } from '../authorization/rbac.ts'
 import { review } from '../authorization/reviews.ts'
@@ -19,6 +20,7 @@ import { Metrics } from './metrics.ts'
 import { OpenApi } from './openapi.ts'
 import { handleResource } from './resource.ts'
 import type { SharedStore } from './shared-store.ts'
+import { Turns } from './turns.ts'
 
 export interface HandlerOptions {
   readonly shared: SharedStore
@@ -31,10 +33,8 @@ export interface HandlerOptions {
   /** Why the server is not ready, if it is not. */
   readonly notReady: () => string | undefined
   readonly isStopping: () => boolean
+  readonly audit?: AuditLog
 }
-
-/** As kube-apiserver's --max-requests-inflight and --max-mutating-requests-inflight together. */
-const inFlightMax = 600
 
 const version = {
   major: '1', minor: '35', gitVersion: 'v1.35.0+fairway', gitCommit: '', gitTreeState: 'clean', buildDate: '2026-01-01T00:00:00Z',
@@ -43,24 +43,30 @@ const version = {
 
 export function createHandler(options: HandlerOptions): { readonly handle: Handler; readonly upgrade: UpgradeHandler } {
   const documents = { openApi: new OpenApi(options.serving.registry), metrics: new Metrics() }
-  let inFlight = 0
+  const turns = new Turns()
   const handle = async (request: HttpRequest): Promise<Reply> => {
     const open = openPaths(options, request)
     if (open !== undefined) return open
     if (options.isStopping()) return errorReply(stopping())
-    if (inFlight >= inFlightMax) return errorReply(new StatusError(429, 'TooManyRequests', 'Too many requests, please try again later.', { retryAfterSeconds: 1 }))
-    inFlight++
+    const receivedMs = options.serving.clock.now()
+    let who: Asking | undefined
+    let reply: Reply
     try {
-      return await answer(options, documents, request)
+      const asking = identify(options, request)
+      who = asking
+      authorize(options, asking, request)
+      reply = await turns.take(asking, request, (received) => answer(options, documents, asking, received))
     } catch (error) {
-      return errorReply(statusOf(error, options.log, request))
-    } finally {
-      inFlight--
+      reply = errorReply(statusOf(error, options.log, request))
     }
+    options.audit?.record(request, who?.user, who?.info, reply.status, receivedMs)
+    return reply
   }
   const upgrade: UpgradeHandler = async (request) => {
     try {
-      const { user, info } = admit(options, request)
+      const asking = identify(options, request)
+      authorize(options, asking, request)
+      const { user, info } = asking
       return await streamUpstream(callOf(options.serving, request, info, user))
     } catch (error) {
       throw statusOf(error, options.log, request)
@@ -89,15 +95,20 @@ function openPaths({ caCertificate, notReady }: HandlerOptions, { path, method }
   }
 }
 
+/** Who asks, and for what. */
+interface Asking {
+  readonly user: UserInfo
+  readonly info: RequestInfo
+}
+
 /** What the handler has of its own beside resources. */
 interface Documents {
   readonly openApi: OpenApi
   readonly metrics: Metrics
 }
 
-async function answer(options: HandlerOptions, { openApi, metrics }: Documents, request: HttpRequest): Promise<Reply> {
+async function answer(options: HandlerOptions, { openApi, metrics }: Documents, { user, info }: Asking, request: HttpRequest): Promise<Reply> {
   const { serving, serverAddress } = options
-  const { user, info } = admit(options, request)
   if (!info.isResource) {
     if (request.method !== 'GET' && request.method !== 'HEAD') throw noSuchPath()
     if (info.path === '/metrics') return metrics.answer(serving)
@@ -148,16 +159,24 @@ function scoped(info: RequestInfo, descriptor: ResourceDescriptor): RequestInfo 
   return { ...info, namespace: '' }
 }
 
-/** Finds out who speaks and whether they may: 401 and 403 otherwise. */
-function admit({ serving }: HandlerOptions, request: HttpRequest): { user: UserInfo; info: RequestInfo } {
+/** Finds out who speaks, and of what: 401 for strangers. */
+function identify({ serving }: HandlerOptions, request: HttpRequest): Asking {
   const authenticated = serving.authenticator.authenticate(request)
   const acting = impersonated(request)
   if (acting !== undefined) checkImpersonation(serving, authenticated, acting)
   const user = acting ?? authenticated
-  const info = parseRequest(request.method, request.path, request.query)
-  const attributes: Attributes = info.isResource ? info : { ...info, path: info.path, resource: '' }
+  return { user, info: parseRequest(request.method, request.path, request.query) }
+}
+
+/** Refuses with 403 what nothing allows. */
+function authorize({ serving }: HandlerOptions, { user, info }: Asking, request: HttpRequest): void {
+  const attributes: Attributes = info.isResource ? { ...info, name: info.name === '' ? nameSelected(request.query) : info.name } : { ...info, path: info.path, resource: '' }
   if (!serving.authorizer.isAllowed(user, attributes)) throw refusal(user, info)
-  return { user, info }
+}
+
+/** A list or a watch of one object by its name is, for those who decide, about that object. */
+function nameSelected(query: URLSearchParams): string {
+  return /(?:^|,)metadata\.name==?([^,]+)/.exec(query.get('fieldSelector') ?? '')?.[1] ?? ''
 }
 
 function checkImpersonation({ authorizer }: Serving, user: UserInfo, acting: UserInfo): void {

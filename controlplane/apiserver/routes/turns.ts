@@ -1,0 +1,97 @@
+// So many requests are worked on at once; what waits is taken from its clients in turn, so that one that asks for much is
+// waited for by nobody but itself (the idea of API Priority and Fairness, with every user a flow of its own).
+import type { UserInfo } from '../descriptor.ts'
+import type { HttpRequest, Reply } from '../http.ts'
+import type { RequestInfo } from '../request-info.ts'
+import { badRequest, StatusError } from '../status.ts'
+import { bodyBytesMax } from './body.ts'
+
+/** Worked on at once: enough to share the transactions of the store. */
+const seats = 64
+/** Of one client, its bodies that are still on their way included; beyond, it is told to come again later. */
+const ofOneMax = 500
+/** The streams of a connection are led elsewhere as they are; their bodies are not ours to read. */
+const led = new Set(['proxy', 'exec', 'attach', 'portforward'])
+
+export class Turns {
+  #taken = 0
+  /** Who waits, in the order of their turns. */
+  readonly #waiting = new Map<string, (() => void)[]>()
+  readonly #inFlight = new Map<string, number>()
+
+  /** Answers a request when it is its client's turn. Its body is read before: who sends slowly takes nobody's place. */
+  async take({ user, info }: { readonly user: UserInfo; readonly info: RequestInfo }, request: HttpRequest, work: (request: HttpRequest) => Promise<Reply>): Promise<Reply> {
+    const client = user.name
+    const inFlight = this.#inFlight.get(client) ?? 0
+    if (inFlight >= ofOneMax) throw new StatusError(429, 'TooManyRequests', 'Too many requests, please try again later.', { retryAfterSeconds: 1 })
+    this.#inFlight.set(client, inFlight + 1)
+    try {
+      if (led.has(info.subresource)) return await work(request)
+      const received = await withBody(request)
+      await this.#enter(client)
+      try {
+        return await work(received)
+      } finally {
+        this.#leave()
+      }
+    } finally {
+      const left = (this.#inFlight.get(client) ?? 1) - 1
+      if (left === 0) this.#inFlight.delete(client)
+      else this.#inFlight.set(client, left)
+    }
+  }
+
+  #enter(client: string): Promise<void> | undefined {
+    if (this.#taken < seats) {
+      this.#taken++
+      return undefined
+    }
+    return new Promise((resolve) => {
+      const mine = this.#waiting.get(client)
+      if (mine === undefined) this.#waiting.set(client, [resolve])
+      else mine.push(resolve)
+    })
+  }
+
+  #leave(): void {
+    const [next] = this.#waiting
+    if (next === undefined) {
+      this.#taken--
+      return
+    }
+    const [client, mine] = next
+    const turn = mine.shift()
+    // To the end of the row.
+    this.#waiting.delete(client)
+    if (mine.length > 0) this.#waiting.set(client, mine)
+    turn?.()
+  }
+}
+
+async function withBody(request: HttpRequest): Promise<HttpRequest> {
+  if (request.method === 'GET' || request.method === 'HEAD') return request
+  const body = await request.readBody(bodyBytesMax)
+  if (!/protobuf/.test(request.headers['content-type'] ?? '')) checkDepth(body)
+  return { ...request, readBody: () => Promise.resolve(body) }
+}
+
+/** Deeper than any object that makes sense, and far from the end of the stack of those who walk through it. */
+const depthMax = 500
+const [quote, backslash, openBrace, openBracket, closeBrace, closeBracket] = [0x22, 0x5c, 0x7b, 0x5b, 0x7d, 0x5d]
+
+/** Refuses JSON that is nested too deep, as Go's decoder does ("exceeded max depth"). */
+function checkDepth(body: Buffer): void {
+  if (body.length < 2 * depthMax) return
+  let depth = 0
+  let isInText = false
+  for (let i = 0; i < body.length; i++) {
+    const byte = body[i]
+    if (isInText) {
+      if (byte === backslash) i++
+      else if (byte === quote) isInText = false
+    } else if (byte === quote) isInText = true
+    else if (byte === openBrace || byte === openBracket) {
+      if (++depth > depthMax) throw badRequest('the object provided is not valid: exceeded max depth')
+    } else if (byte === closeBrace || byte === closeBracket) depth--
+  }
+}
