@@ -62,7 +62,11 @@ function addNodeCommands(node: Command): void {
 function addImageCommands(image: Command): void {
   image.command('load').description("load an archive that 'docker save' wrote").argument('<file>')
     .addOption(nameOption())
-    .action(async (file: string, options) => (await import('./commands/image.ts')).loadImage(file, (options as { name: string }).name))
+    .option('--cluster <name>', 'the same, as `image import` has it')
+    .action(async (file: string, options) => {
+      const { name, cluster = name } = options as { name: string; cluster?: string }
+      await (await import('./commands/image.ts')).loadImage(file, cluster)
+    })
   image.command('import').description('make an image from the tar archive of a root file system').argument('<rootfs>')
     .requiredOption('--name <reference>', 'name of the image')
     .addOption(new Option('--cluster <name>', 'the cluster').default('dev'))

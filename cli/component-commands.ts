@@ -40,6 +40,7 @@ function addServers(program: Command): void {
   common(program.command('apiserver').description('the API server alone'))
     .action(async (options) => (await import('./commands/apiserver.ts')).runApiServer(options as never))
   addControllerOptions(common(program.command('server').description('a control plane: API server, scheduler and controllers in one process')))
+    .option('--route-pods', "keep routes to pods by way of their nodes' addresses: for a control plane on the nodes' link that is no node itself")
     .action(async (options) => (await import('./commands/server.ts')).runServer(options as never))
 }
 

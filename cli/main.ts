@@ -11,6 +11,13 @@ import { sentenceOf } from './sentence.ts'
 /** Wrong usage, as most programs say it; failures are 1. */
 const usageStatus = 2
 
+// Whoever reads what we print may stop reading (`fairway up | head -1`): what was asked for is done all the same.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+  })
+}
+
 const program = new Command('fairway')
   .description('A small, complete Kubernetes with the network in the middle')
   .version('0.1.0')

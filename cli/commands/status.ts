@@ -1,10 +1,11 @@
 import { clusterNames, requireConfig } from '../local/config.ts'
 import { clusterStatus } from '../local/status.ts'
 import type { ClusterStatus, HostStatus } from '../local/status.ts'
-import { print, table } from '../terminal.ts'
+import { print, requireRoot, table } from '../terminal.ts'
 
 /** `fairway status`; the exit status is 1 when anything is not as it should be. */
 export async function runStatus({ name }: { readonly name?: string }): Promise<void> {
+  requireRoot('look at clusters')
   const names = name === undefined ? clusterNames() : [name]
   if (names.length === 0) throw new Error("There is no cluster: 'fairway up' makes one")
   for (const one of names) {

@@ -81,5 +81,10 @@ export function writeConfig(config: ClusterConfigFile): void {
 
 /** The names of all clusters that have left anything on this machine. */
 export function clusterNames(): string[] {
-  return existsSync(clustersRoot) ? readdirSync(clustersRoot).sort() : []
+  try {
+    return readdirSync(clustersRoot).sort()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
+  }
 }

@@ -12,6 +12,8 @@ set -u
 read -r _ || exit 1
 
 hostname "$FAIRWAY_HOST"
+# As on a real machine, so that pods may ask for mounts that follow the host's. Nothing of it leaves this namespace.
+mount --make-rshared /
 mount -t proc proc /proc
 resolv=$(readlink -f /etc/resolv.conf)
 mkdir -p "$FAIRWAY_STATE/var-lib" "$FAIRWAY_STATE/log"

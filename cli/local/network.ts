@@ -17,6 +17,8 @@ import type { ClusterConfigFile } from './config.ts'
 const bridge = 'bridge'
 const machinePort = 'machine'
 const prefixLength = 24
+/** Of which a host's own programs need a route before the proxy's rules send them elsewhere. */
+const serviceRange = '10.96.0.0/12'
 
 /** The machine's own end. Named by number, since names of clusters may be longer than those of links. */
 export function machineLink({ subnet }: Pick<ClusterConfigFile, 'subnet'>): string {
@@ -100,7 +102,12 @@ export function connectHost(config: ClusterConfigFile, switchPid: number, { host
   route.links.set('eth0', { up: true })
   const link = route.links.get('eth0')?.index ?? 0
   route.addresses.add({ link, address: hostAddress(config, host), prefixLength })
-  route.routes.add({ destination: '0.0.0.0/0', gateway: gatewayAddress(config), link })
+  if (config.outbound === true) route.routes.add({ destination: '0.0.0.0/0', gateway: gatewayAddress(config), link })
+  else {
+    // What leads nowhere fails at once, instead of after a time-out. Services are looked up here before they are translated.
+    route.routes.add({ destination: '0.0.0.0/0', type: 'unreachable' })
+    route.routes.add({ destination: serviceRange, gateway: gatewayAddress(config), link })
+  }
 }
 
 /** Unplugs a host's cable, or plugs it in again. */

@@ -22,7 +22,7 @@ export function programsOf(config: ClusterConfigFile, host: string): HostProgram
 function serverArguments(config: ClusterConfigFile): string[] {
   return [
     '--data-dir', `${state}/server`, '--store', 'sqlite', '--bind', '0.0.0.0', '--port', String(apiServerPort),
-    '--advertise-address', hostAddress(config, controlPlaneHost),
+    '--advertise-address', hostAddress(config, controlPlaneHost), '--route-pods',
     '--write-kubeconfig', `/var/lib/${shared.kubeconfig}`, '--write-token', `/var/lib/${shared.token}`,
     '--node-monitor-grace-period', `${failureDetection.gracePeriodSeconds}s`,
     '--default-not-ready-toleration-seconds', String(failureDetection.tolerationSeconds),

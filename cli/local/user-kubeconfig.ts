@@ -4,7 +4,7 @@
  */
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { delimiter, dirname, join } from 'node:path'
+import { delimiter, dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { dump, load } from 'js-yaml'
 
@@ -18,7 +18,8 @@ const staleLockMs = 10_000
 /** The file that kubectl writes to: the first that KUBECONFIG names, else ~/.kube/config. */
 export function userKubeconfigFile(environment: NodeJS.ProcessEnv = process.env): string {
   const named = (environment['KUBECONFIG'] ?? '').split(delimiter).find((path) => path !== '')
-  return named ?? join(environment['HOME'] ?? homedir(), '.kube', 'config')
+  // Kept for `down`, which may run in another folder.
+  return resolve(named ?? join(environment['HOME'] ?? homedir(), '.kube', 'config'))
 }
 
 export function contextName(cluster: string): string {

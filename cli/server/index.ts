@@ -63,6 +63,7 @@ function closingAfter(server: ApiServer, store: { close(): void | Promise<void> 
 export interface ServerFlags extends ApiServerFlags {
   readonly clusterCidr: readonly string[]
   readonly nodeMonitorGracePeriod: number
+  readonly routePods?: boolean
 }
 
 /** All of the control plane. */
@@ -78,6 +79,7 @@ export async function startControlPlane(flags: ServerFlags): Promise<Component> 
     () => Promise.resolve(server),
     () => startScheduler(part('kube-scheduler')),
     () => startControllers({ ...part('kube-controller-manager'), rootCA: server.caCertificate, clusterCIDRs: flags.clusterCidr, nodeMonitorGracePeriodMs: flags.nodeMonitorGracePeriod }),
+    ...(flags.routePods === true ? [async () => (await import('./pod-routes.ts')).startPodRoutes(part('pod-routes'))] : []),
   ])
 }
 
