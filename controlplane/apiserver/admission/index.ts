@@ -4,6 +4,7 @@ import type { Authorizer } from '../authorization/rbac.ts'
 import type { ResourceDescriptor, WriteContext } from '../descriptor.ts'
 import { isRecord } from '../object.ts'
 import type { ApiObject } from '../object.ts'
+import { applyRuntimeClass, setStorageClass } from './classes.ts'
 import { checkNamespace, checkNamespaceDeletion } from './namespace-lifecycle.ts'
 import { checkNodeWrite } from './node-restriction.ts'
 import { admitPod } from './pod.ts'
@@ -26,7 +27,11 @@ export function createAdmission(options: AdmissionOptions): Admission {
   return {
     admitCreate(descriptor, object, context) {
       checkNamespace(descriptor, object, context)
-      if (descriptor.group === '' && descriptor.plural === 'pods') admitPod(object, context, options)
+      if (descriptor.group === '' && descriptor.plural === 'pods') {
+        admitPod(object, context, options)
+        applyRuntimeClass(object, context)
+      }
+      if (descriptor.group === '' && descriptor.plural === 'persistentvolumeclaims') setStorageClass(object, context)
       if (descriptor.kind === 'CertificateSigningRequest') nameRequester(object, context)
       checkNodeWrite(descriptor, object, undefined, context.user)
       checkEscalation(authorizer, descriptor, object, undefined, context.user)
