@@ -110,7 +110,11 @@ function overUdp(upstream: Upstream, query: Buffer, asked: Asked, { clock, timeo
       else if (++wrong >= wrongAnswersMax) end(() => resolve(undefined))
     })
     // Connected, the kernel drops what others send to the port, and a closed port is told at once.
-    socket.connect(upstream.port, upstream.address, () => socket.send(query))
+    socket.connect(upstream.port, upstream.address, (...[error]: readonly Error[]) => {
+      // Without a route the callback is told, and no event.
+      if (error === undefined) socket.send(query)
+      else fail(error.message)
+    })
   })
 }
 

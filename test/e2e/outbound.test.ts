@@ -41,4 +41,6 @@ t.test('down takes the way out away', (t) => {
 t.test('without it there is none', async (t) => {
   const cluster = await upCluster(t, 'e2e-inbound', ['--nodes', '1'])
   t.equal((await cluster.node('node-1', ['busybox', 'nc', '-w', '2', '198.51.100.2', '8080'])).stdout, '')
+  const name = await cluster.node('node-1', ['dig', '@10.96.0.10', '+tries=1', '+time=3', 'nosuch.example'])
+  t.match(name.stdout, /status: (SERVFAIL|REFUSED)/, 'a name that nobody here can know is refused, not waited for')
 })
