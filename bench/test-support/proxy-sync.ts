@@ -44,12 +44,11 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
 }
 
 const used = process.cpuUsage()
-const cold = await timed(async () => (await startProxy(options)).stop())
-const { user, system } = process.cpuUsage(used)
 const began = performance.now()
 const proxy = await startProxy(options)
-const restart = performance.now() - began
-using nftables = openNftables({ netns })
+const cold = performance.now() - began
+const { user, system } = process.cpuUsage(used)
+const nftables = openNftables({ netns })
 const samples: number[] = []
 for (let turn = 1; turn <= changes; turn += 1) {
   const at = (turn * 37) % size.services
@@ -59,8 +58,10 @@ for (let turn = 1; turn <= changes; turn += 1) {
     while (nftables.generation() === generation) await new Promise((resolve) => setImmediate(resolve))
   }))
 }
-const measured: Measured = { cold, coldProcessor: (user + system) / 1000, restart, samples, residentMiB: residentMiB(), objectsMiB }
+const resident = residentMiB()
 await proxy.stop()
+const restart = await timed(async () => (await startProxy(options)).stop())
+nftables.close()
 netns.close()
-process.send?.(measured)
+process.send?.({ cold, coldProcessor: (user + system) / 1000, restart, samples, residentMiB: resident, objectsMiB } satisfies Measured)
 process.disconnect?.()
