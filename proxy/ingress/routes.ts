@@ -38,7 +38,7 @@ export interface Routes {
 }
 
 /** Whose class asks for this controller; without any class all do. */
-export const ingressClass = 'fairway'
+const ingressClass = 'fairway'
 
 export function isOurs({ spec, metadata }: Ingress): boolean {
   const named = spec?.ingressClassName ?? metadata.annotations?.['kubernetes.io/ingress.class']
