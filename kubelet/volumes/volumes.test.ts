@@ -78,6 +78,21 @@ t.test('no path leads out of a volume', (t) => {
   t.end()
 })
 
+t.test('a directory made for a subPath may be written by whoever may write the volume', async (t) => {
+  const { pod, ...rest } = sources([{ name: 'scratch', emptyDir: {} }])
+  const madeFor = async (uid: string, spec: Partial<Pod['spec']>): Promise<unknown[]> => {
+    const paths = await setUpVolumes({ ...rest, pod: { metadata: { ...pod.metadata, uid }, spec: { ...pod.spec, ...spec } } }, directories)
+    const volume = paths.get('scratch') ?? ''
+    resolveSubPath(volume, 'made/here')
+    const made = ['made', 'made/here'].map((name) => statSync(join(volume, name)))
+    await directories.remove(uid)
+    return made.flatMap(({ mode, gid }) => [(mode & 0o7777).toString(8), gid])
+  }
+  const gid = process.getgid?.() ?? 0
+  t.same(await madeFor('any-group', {}), ['777', gid, '777', gid])
+  if (process.getuid?.() === 0) t.same(await madeFor('own-group', { securityContext: { fsGroup: 2000 } }), ['2777', 2000, '2777', 2000])
+})
+
 t.test('a path of the host is checked by its type', (t) => {
   const file = join(directory, 'file')
   writeFileSync(file, '')
