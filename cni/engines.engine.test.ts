@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { existsSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { cgroupsNamed } from './test-support/cgroups.ts'
 import { EngineHost, referencePlugins } from './test-support/engines.ts'
 import { addressOf, leftovers, makeHost, nothing } from './test-support/host.ts'
 import { ask, serve } from './test-support/talk.ts'
@@ -57,6 +58,19 @@ t.test("containerd's CRI: sandboxes at the same time, ports, rates; its kill -9 
   t.equal(await ask(host, undefined, 'tcp', '192.0.2.1', 8080), 'web', 'pods and ports outlive their engine')
   for (const id of [web, ...others]) await again.removeSandbox(id)
   t.strictSame(leftovers(host), nothing)
+})
+
+t.test('a test that ends before its pods do leaves no cgroup in any hierarchy', async (t) => {
+  let cgroup
+  {
+    using host = await makeEngines((host) => [fairway(host)])
+    cgroup = host.cgroup
+    const containerd = await host.startContainerd()
+    await containerd.ctr('-n', 'k8s.io', 'images', 'import', host.image())
+    await containerd.runSandbox('left')
+    t.not(cgroupsNamed(cgroup).length, 0)
+  }
+  t.strictSame(cgroupsNamed(cgroup), [])
 })
 
 t.test('Podman: in front of the reference plugins portmap, bandwidth, tuning and firewall', async (t) => {

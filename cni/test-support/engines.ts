@@ -8,9 +8,10 @@ import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs'
 import { connect as connectHttp2 } from 'node:http2'
 import { connect } from 'node:net'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { builtInImage } from '../../cli/images/built-in.ts'
+import { removeCgroups } from './cgroups.ts'
 import { TestHost, execute } from './host.ts'
 import type { Finished } from './host.ts'
 import { bytesField, decodeFields, integerField } from './protobuf.ts'
@@ -20,6 +21,8 @@ export const referencePlugins = '/usr/lib/cni'
 export class EngineHost extends TestHost {
   readonly #children: ChildProcess[] = []
   #holder: ChildProcess | undefined
+  /** The cgroup of its pods. */
+  readonly cgroup = `fairway-test-${basename(this.folder)}`
 
   /** Makes the mount namespace, and the image that all engines run as a root folder and an archive. */
   async begin(): Promise<void> {
@@ -141,8 +144,12 @@ runtime = "runc"
   }
 
   override [Symbol.dispose](): void {
-    this.#killAll()
-    super[Symbol.dispose]()
+    try {
+      this.#killAll()
+      removeCgroups(this.cgroup)
+    } finally {
+      super[Symbol.dispose]()
+    }
   }
 }
 
@@ -227,7 +234,7 @@ class Containerd {
       bytesField(1, metadata), bytesField(2, name), bytesField(3, '/tmp'),
       ...ports.map(({ hostPort, containerPort }) => bytesField(5, Buffer.concat([integerField(2, containerPort), integerField(3, hostPort)]))),
       ...Object.entries(annotations).map(([key, value]) => bytesField(7, Buffer.concat([bytesField(1, key), bytesField(2, value)]))),
-      bytesField(8, bytesField(1, `/fairway-test-${process.pid}`)),
+      bytesField(8, bytesField(1, `/${this.#host.cgroup}`)),
     ])
     return String((await this.call('RunPodSandbox', bytesField(1, config))).get(1)?.[0])
   }
