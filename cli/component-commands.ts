@@ -30,6 +30,7 @@ function addServers(program: Command): void {
     .addOption(new Option('--port <port>', 'port to listen on; 0 takes a free one').default(6443).argParser(port))
     .addOption(new Option('--advertise-address <address>', 'address under which others reach it').argParser(address))
     .option('--write-kubeconfig <file>', "write the administrator's kubeconfig here once it serves")
+    .option('--audit-log-path <file>', 'write who asked for what, and what was answered, here')
     .option('--write-token <file>', 'write a token for hosts to join with here once it serves')
     .addOption(new Option('--service-cluster-ip-range <range>', 'addresses of services').default('10.96.0.0/12').argParser(cidr))
     .addOption(new Option('--service-node-port-range <range>', 'ports of NodePort services').default('30000-32767').argParser(portRange))

@@ -7,6 +7,7 @@ import { Command, CommanderError } from 'commander'
 import { addClusterCommands } from './cluster-commands.ts'
 import { addComponentCommands } from './component-commands.ts'
 import { sentenceOf } from './sentence.ts'
+import { addStoreCommands } from './store-commands.ts'
 
 /** Wrong usage, as most programs say it; failures are 1. */
 const usageStatus = 2
@@ -26,6 +27,7 @@ const program = new Command('fairway')
   .enablePositionalOptions()
 addClusterCommands(program)
 addComponentCommands(program)
+addStoreCommands(program)
 for (const command of withSubcommands(program)) command.exitOverride().configureOutput({ outputError: () => undefined })
 
 try {

@@ -19,6 +19,7 @@ export interface ApiServerFlags {
   readonly port: number
   readonly advertiseAddress?: string
   readonly writeKubeconfig?: string
+  readonly auditLogPath?: string
   readonly writeToken?: string
   readonly serviceClusterIpRange: string
   readonly serviceNodePortRange: string
@@ -42,6 +43,7 @@ export async function serveApi(flags: ApiServerFlags): Promise<ApiServer> {
     serviceClusterIPRange: flags.serviceClusterIpRange,
     serviceNodePortRange: flags.serviceNodePortRange,
     clusterDnsAddress: flags.clusterDns,
+    ...(flags.auditLogPath === undefined ? {} : { auditLogPath: flags.auditLogPath }),
     notReadyTolerationSeconds: flags.defaultNotReadyTolerationSeconds,
     unreachableTolerationSeconds: flags.defaultUnreachableTolerationSeconds,
     clock: systemClock,

@@ -3,6 +3,7 @@ import type { EtcdStoreOptions } from './etcd/index.ts'
 import type { Store } from './store.ts'
 
 export type { EtcdTls } from './etcd/rpc.ts'
+export { exportStore, importStore } from './dump.ts'
 export { openMemoryStore } from './memory.ts'
 export { openSqliteStore } from './sqlite.ts'
 export { isStoreError } from './store.ts'

@@ -83,6 +83,10 @@ class MemoryStore implements Store {
     this.#compacted = target
   }
 
+  async defragment(): Promise<void> {
+    this.#checkOpen()
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true

@@ -131,6 +131,16 @@ class SqliteStore implements Store {
     this.#database.exec('PRAGMA incremental_vacuum(1000)')
   }
 
+  async defragment(): Promise<void> {
+    this.#checkOpen()
+    this.#flush()
+    try {
+      this.#database.exec('VACUUM; PRAGMA wal_checkpoint(TRUNCATE)')
+    } catch (error) {
+      throw storeError(error, 'defragment the store')
+    }
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return
     this.#flush()

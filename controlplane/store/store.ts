@@ -74,6 +74,8 @@ export interface Store {
   watch(prefix: string, options: WatchOptions): StoreWatch
   /** Forgets history up to and including this revision; what is current at it stays readable. */
   compact(revision: number): Promise<void>
+  /** Gives back to the disk what compaction has freed. Others wait meanwhile. */
+  defragment(): Promise<void>
   close(): Promise<void>
 }
 

@@ -4,6 +4,7 @@ import type { Clock } from '../../../api/clock.ts'
 import { isStoreError } from '../../store/index.ts'
 import type { Store } from '../../store/index.ts'
 import type { WatchCache } from '../cache/index.ts'
+import { StatusError } from '../status.ts'
 import type { Call } from './call.ts'
 
 /** Under '/registry/', so that a watch of the cache sees its revisions go by; no resource has this prefix. */
@@ -31,8 +32,7 @@ export class SharedStore {
   async run<T>({ info, descriptor }: Call, work: () => Promise<T>): Promise<T> {
     if (!this.#store.isShared || reading.has(info.verb) || descriptor.virtual === true) return work()
     if (info.subresource !== '' || descriptor.group !== '' || !allocating.has(descriptor.plural)) {
-      await this.#catchUp()
-      return work()
+      return info.verb === 'create' ? this.#hopefully(work) : this.#informed(work)
     }
     const release = await this.#lock(lockKey(descriptor.plural))
     try {
@@ -40,6 +40,22 @@ export class SharedStore {
       return await work()
     } finally {
       await release()
+    }
+  }
+
+  async #informed<T>(work: () => Promise<T>): Promise<T> {
+    await this.#catchUp()
+    return work()
+  }
+
+  /** Only a refusal can come of knowing too little: then what the others wrote is waited for, and it is tried once more. */
+  async #hopefully<T>(work: () => Promise<T>): Promise<T> {
+    const known = this.#cache.revision
+    try {
+      return await work()
+    } catch (error) {
+      if (!(error instanceof StatusError) || (await this.#store.currentRevision()) <= known) throw error
+      return await this.#informed(work)
     }
   }
 

@@ -143,6 +143,12 @@ class EtcdStore implements Store {
     this.#noteCompacted(target)
   }
 
+  /** Each member that was named, one after the other: the others serve meanwhile. */
+  async defragment(): Promise<void> {
+    this.#checkOpen()
+    await this.#connection.callEach('Defragment', {})
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
