@@ -1,5 +1,6 @@
 // exec, logs and proxies: through the API server to a kubelet that lets only the API server in.
-import { createServer } from 'node:https'
+import { once } from 'node:events'
+import { createServer, request } from 'node:https'
 import { createServer as createHttpServer } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -15,6 +16,7 @@ import { CertificateAuthority } from '../pki/authority.ts'
 import { openCredentials } from '../pki/credentials.ts'
 import { ask, askOver, pod, startTestServer } from '../test-support/server.ts'
 import type { TestServer } from '../test-support/server.ts'
+import { unansweringPort } from '../test-support/unanswering.ts'
 
 interface Kubelet {
   readonly port: number
@@ -170,4 +172,40 @@ t.test('the proxy of a pod passes method, path, body and answer', async (t) => {
   t.match(answer, { status: 418, text: 'POST /a/b%20c?d=e hello anonymous', headers: { 'x-mine': 'yes' } })
   t.match(await askOver(t, test.server.adminKubeconfig(), 'GET', '/api/v1/namespaces/default/pods/web:1/proxy/'), { status: 503, body: { message: /error trying to reach service: .*ECONNREFUSED/ } })
   t.match(await ask(test.server, 'GET', '/api/v1/namespaces/default/services/kubernetes:https/proxy/'), { status: 503, body: { message: /no endpoints available/ } })
+})
+
+t.test('the proxy of a node comes to the kubelet as the API server, and only to the kubelet that the authority knows', async (t) => {
+  const test = await cluster(t)
+  t.match(await askOver(t, test.server.adminKubeconfig(), 'GET', '/api/v1/nodes/n1/proxy/containerLogs/a/b/c?tailLines=1'), { status: 200, text: 'one\ntwo\n' })
+  t.match(test.requests, ['kube-apiserver-kubelet-client GET /containerLogs/a/b/c?tailLines=1'])
+  const impostor = await CertificateAuthority.create('other', () => Date.now())
+  const { certificate, key } = await impostor.issue({ subject: { commonName: 'x' }, usages: ['server'], names: ['127.0.0.1'], validMs: 60_000 })
+  const server = createServer({ cert: certificate, key }, (_request, response) => void response.end('stolen'))
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => void server.close())
+  await test.client.patch(nodes, { name: 'n1', subresource: 'status' }, { status: { daemonEndpoints: { kubeletEndpoint: { Port: (server.address() as AddressInfo).port } } } }, { type: 'merge' })
+  t.match(await askOver(t, test.server.adminKubeconfig(), 'GET', '/api/v1/nodes/n1/proxy/healthz'), { status: 503, body: { message: /error trying to reach service: 127.0.0.1:\d+: .*(certificate|signature)/ } })
+})
+
+t.test('the proxy gives up an address that does not answer, and says which', async (t) => {
+  const test = await cluster(t)
+  const port = await unansweringPort(t)
+  await test.client.patch(pods, { namespace: 'default', name: 'web', subresource: 'status' }, { status: { podIP: '127.0.0.1', podIPs: [{ ip: '127.0.0.1' }] } }, { type: 'merge' })
+  const answer = await askOver(t, test.server.adminKubeconfig(), 'GET', `/api/v1/namespaces/default/pods/web:${port}/proxy/`)
+  t.match(answer, { status: 503, body: { message: `error trying to reach service: 127.0.0.1:${port}: no connection within 5 s` } })
+})
+
+t.test('what a client tells the API server of itself stays here, also with an Expect', async (t) => {
+  const test = await cluster(t)
+  const backend = createHttpServer((request, response) => void response.end(JSON.stringify(request.headers)))
+  await new Promise<void>((resolve) => void backend.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => void backend.close())
+  await test.client.patch(pods, { namespace: 'default', name: 'web', subresource: 'status' }, { status: { podIP: '127.0.0.1', podIPs: [{ ip: '127.0.0.1' }] } }, { type: 'merge' })
+  const { ca, clientCert, clientKey } = parseKubeconfig(test.server.adminKubeconfig(), { directory: '/' })
+  const path = `/api/v1/namespaces/default/pods/web:${(backend.address() as AddressInfo).port}/proxy/`
+  const outgoing = request(test.server.url + path, { method: 'POST', ca: ca!, cert: clientCert!, key: clientKey!, agent: false, headers: { cookie: 'a=b', expect: '100-continue', 'x-mine': 'yes' } })
+  const [response] = (await once(outgoing.end('body'), 'response')) as [IncomingMessage]
+  const seen = JSON.parse((await response.toArray()).join('')) as Record<string, string>
+  t.match(seen, { 'x-mine': 'yes' })
+  t.notOk('cookie' in seen)
 })
