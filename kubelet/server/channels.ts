@@ -72,6 +72,12 @@ async function takeInput(connection: MessageConnection, session: StreamSession):
   }
 }
 
+/** Tells a client why its session does not begin. An upgrade refused would make kubectl try SPDY, and show how that is refused. */
+export async function refuseSession(connection: MessageConnection, status: Partial<Status>): Promise<void> {
+  await connection.send(encodeMessage('status', Buffer.from(JSON.stringify(status))))
+  connection.close()
+}
+
 /** Joins a client and a process until the process ends or the client leaves. */
 export async function joinSession(connection: MessageConnection, session: StreamSession): Promise<void> {
   // Tells the client that the session has begun.

@@ -6,9 +6,10 @@ import type { Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
-import type { Pod } from '../../api/types.ts'
+import type { Pod, Status } from '../../api/types.ts'
 import type { KubeletOptions, KubeletServerOptions } from '../options.ts'
-import { channelProtocols, joinSession } from './channels.ts'
+import type { StreamSession } from '../runtime/runtime.ts'
+import { channelProtocols, joinSession, refuseSession } from './channels.ts'
 import { parseLogQuery, writeLogs } from './logs.ts'
 import { PodLookup, RequestError } from './pod-lookup.ts'
 import { forwardChannels, forwardTunnel } from './port-forward.ts'
@@ -53,15 +54,23 @@ function portsOf(query: URLSearchParams): number[] {
   return query.getAll('ports').flatMap((list) => list.split(',')).map(Number)
 }
 
+/** The subprotocol that both sides speak over WebSocket. */
+function protocolOf(request: IncomingMessage, served: readonly string[]): string {
+  if (!isWebSocket(request)) throw new RequestError(400, 'BadRequest', 'only upgrades to WebSocket are served')
+  const protocol = chooseProtocol(request, served)
+  if (protocol === undefined) throw new RequestError(400, 'BadRequest', `none of the offered subprotocols is served: ${served.join(', ')} are`)
+  return protocol
+}
+
 function isAllowed(socket: TLSSocket): boolean {
   // Types say a string; a subject with two organizations has a list.
   const groups: unknown = socket.getPeerCertificate().subject?.O
   return socket.authorized && [groups].flat().includes(allowedGroup)
 }
 
-function statusBody(error: unknown): { readonly code: number; readonly body: string } {
+function statusOf(error: unknown): Status & { readonly code: number } {
   const { code, reason, message } = error instanceof RequestError ? error : { code: 500, reason: 'InternalError', message: (error as Error).message }
-  return { code, body: JSON.stringify({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason, code }) }
+  return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason, code }
 }
 
 class KubeletHttps implements KubeletServer {
@@ -103,9 +112,9 @@ class KubeletHttps implements KubeletServer {
       if (!isAllowed(request.socket as TLSSocket)) throw new RequestError(403, 'Forbidden', `only clients of group ${allowedGroup} are let in`)
       await this.#serve(targetOf(request), response)
     } catch (error) {
-      const { code, body } = statusBody(error)
+      const status = statusOf(error)
       if (response.headersSent) response.destroy()
-      else response.writeHead(code, { 'content-type': 'application/json' }).end(body)
+      else response.writeHead(status.code, { 'content-type': 'application/json' }).end(JSON.stringify(status))
     }
   }
 
@@ -132,34 +141,39 @@ class KubeletHttps implements KubeletServer {
     socket.on('error', () => socket.destroy())
     try {
       if (!isAllowed(request.socket as TLSSocket)) throw new RequestError(403, 'Forbidden', `only clients of group ${allowedGroup} are let in`)
-      if (!isWebSocket(request)) throw new RequestError(400, 'BadRequest', 'only upgrades to WebSocket are served')
-      await this.#stream(request, socket, head)
+      const target = targetOf(request)
+      await (target.verb === 'portForward' ? this.#forwardPorts(target, request, socket, head) : this.#joinContainer(target, request, socket, head))
     } catch (error) {
-      const { code, body } = statusBody(error)
-      if (socket.writable) await refuseUpgrade(socket, code, STATUS_CODES[code] ?? '', body)
+      const status = statusOf(error)
+      if (socket.writable) await refuseUpgrade(socket, status.code, STATUS_CODES[status.code] ?? '', JSON.stringify(status))
     }
   }
 
-  async #stream(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+  async #forwardPorts({ path: [namespace = '', name = ''], query }: Target, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const { runtime, log } = this.#options.kubelet
-    const { verb, path: [namespace = '', name = '', container = ''], query } = targetOf(request)
+    // Before the protocol: a client that is refused tries another, and shows what it hears last.
+    const { id } = await this.#lookup.sandbox(this.#lookup.pod(namespace, name))
+    const protocol = protocolOf(request, [tunnelProtocol, ...channelProtocols])
+    const connect = (port: number): Promise<Duplex> => runtime.portForward(id, port)
+    const connection = await acceptWebSocket(request, socket, head, protocol)
+    await (protocol === tunnelProtocol ? forwardTunnel(connection, connect, log) : forwardChannels(connection, portsOf(query), connect))
+  }
+
+  async #joinContainer(target: Target, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    if (target.verb !== 'exec' && target.verb !== 'attach') throw new RequestError(404, 'NotFound', 'the kubelet has no such path')
+    const protocol = protocolOf(request, channelProtocols)
+    const session = await this.#session(target).catch(statusOf)
+    const connection = await acceptWebSocket(request, socket, head, protocol)
+    await ('status' in session ? refuseSession(connection, session) : joinSession(connection, session))
+  }
+
+  async #session({ verb, path: [namespace = '', name = '', container = ''], query }: Target): Promise<StreamSession> {
+    const { runtime } = this.#options.kubelet
     const pod = this.#lookup.pod(namespace, name)
-    const protocol = chooseProtocol(request, verb === 'portForward' ? [tunnelProtocol, ...channelProtocols] : channelProtocols)
-    if (protocol === undefined) throw new RequestError(400, 'BadRequest', `none of the offered subprotocols is served: ${channelProtocols.join(', ')} are`)
-    if (verb === 'portForward') {
-      const { id } = await this.#lookup.sandbox(pod)
-      const connect = (port: number): Promise<Duplex> => runtime.portForward(id, port)
-      const connection = await acceptWebSocket(request, socket, head, protocol)
-      await (protocol === tunnelProtocol ? forwardTunnel(connection, connect, log) : forwardChannels(connection, portsOf(query), connect))
-      return
-    }
-    const isSet = (key: string): boolean => ['1', 'true'].includes(query.get(key) ?? '')
     const { id } = await this.#lookup.running(pod, container)
+    const isSet = (key: string): boolean => ['1', 'true'].includes(query.get(key) ?? '')
     const streams = { stdin: isSet('input'), stdout: isSet('output'), stderr: isSet('error') }
-    const session = verb === 'exec' ? await runtime.exec(id, query.getAll('command'), { ...streams, tty: isSet('tty') })
-      : verb === 'attach' ? await runtime.attach(id, { ...streams, tty: this.#lookup.container(pod, container).tty === true })
-      : undefined
-    if (session === undefined) throw new RequestError(404, 'NotFound', 'the kubelet has no such path')
-    await joinSession(await acceptWebSocket(request, socket, head, protocol), session)
+    if (verb === 'exec') return runtime.exec(id, query.getAll('command'), { ...streams, tty: isSet('tty') })
+    return runtime.attach(id, { ...streams, tty: this.#lookup.container(pod, container).tty === true })
   }
 }
