@@ -9,7 +9,7 @@ import type { Places } from './have.ts'
 import type { AttachmentRecord } from './record.ts'
 import { missingTranslation } from './translate.ts'
 import { isTranslated, ownerComment } from './translation.ts'
-import { hostLinkName } from './want.ts'
+import { gateways, hostLinkName } from './want.ts'
 import type { Request } from './want.ts'
 
 export interface Checked {
@@ -32,7 +32,8 @@ export function findProblems(places: Places, subject: Checked): string[] {
   const addresses = new Set(pod.addresses.list({ link: podLink.index }).map(({ address }) => address))
   const hostRoutes = new Set(host.routes.list({ link: hostLink.index }).map(({ destination }) => destination))
   const podRoutes = new Set(pod.routes.list({ link: podLink.index }).map(({ destination }) => destination))
-  const routes = (previous?.routes ?? []).filter(({ dst }) => expected.some(({ address }) => address.includes(':') === dst.includes(':')))
+  // Plugins before us may have routes of their own in the result, on other links.
+  const routes = (previous?.routes ?? []).filter(({ gw }) => gw === gateways.ipv4 || gw === gateways.ipv6)
   return [
     ...(at < 0 ? [`prevResult has no interface ${invocation.ifname} in the container`] : []),
     ...(podLink.up ? [] : [`link ${invocation.ifname} is down`]),
