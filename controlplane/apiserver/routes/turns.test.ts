@@ -83,6 +83,19 @@ t.test('a node reads the secrets and config maps that its own pods refer to, by 
   t.equal(await status('pods'), 200)
 })
 
+t.test('a node gets tokens only for pods that run on it', async (t) => {
+  const { server } = await startTestServer(t)
+  await ask(server, 'POST', '/api/v1/namespaces/default/serviceaccounts', { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'robot' } })
+  const { body } = await ask(server, 'POST', '/api/v1/namespaces/default/pods', pod('p', { nodeName: 'one', serviceAccountName: 'robot', containers: [{ name: 'main', image: 'x' }] }))
+  const { uid } = body['metadata'] as { uid: string }
+  const boundObjectRef = { kind: 'Pod', apiVersion: 'v1', name: 'p', uid }
+  const ofNode = async (name: string, spec: object): Promise<number> =>
+    (await ask(server, 'POST', '/api/v1/namespaces/default/serviceaccounts/robot/token', { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { audiences: [], expirationSeconds: 3600, ...spec } }, {}, { name: `system:node:${name}`, groups: ['system:nodes'] })).status
+  t.equal(await ofNode('one', { boundObjectRef }), 201)
+  t.equal(await ofNode('two', { boundObjectRef }), 403)
+  t.equal(await ofNode('one', {}), 403)
+})
+
 t.test('those who verify tokens find issuer and keys', async (t) => {
   const { server } = await startTestServer(t)
   t.match((await ask(server, 'GET', '/.well-known/openid-configuration')).body, { issuer: /^https:/, jwks_uri: /\/openid\/v1\/jwks$/ })
