@@ -17,7 +17,7 @@ const lanes = 32
 const writesMin = process.env['FAIRWAY_SOAK'] === '1' ? 20_000 : 600
 const kills = 3
 
-t.setTimeout(120_000)
+t.setTimeout(280_000)
 
 interface Told {
   readonly revision: number

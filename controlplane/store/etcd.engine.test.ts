@@ -12,6 +12,8 @@ const options = { skip: !hasEtcd && 'needs etcd (Debian: etcd-server)' }
 /** Writes a test makes through the failures; FAIRWAY_SOAK=1 makes it twenty times as many. */
 const writesMin = process.env['FAIRWAY_SOAK'] === '1' ? 40_000 : 1200
 
+t.setTimeout(280_000)
+
 interface Soak {
   readonly acknowledged: Map<string, number>
   readonly seen: Change[]
