@@ -6,7 +6,8 @@
  *   dev bench [NAME…]  measurements, printed and recorded in bench/results/
  *
  * A test file's name says what it needs: `x.test.ts` nothing, `x.kernel.test.ts` root and network
- * namespaces, `x.engine.test.ts` a container engine; `test/e2e/*.test.ts` a whole local cluster.
+ * namespaces, `x.engine.test.ts` a container engine; `x.slow.test.ts` some seconds, for other programs, crashes or time-outs;
+ * `test/e2e/*.test.ts` a whole local cluster.
  */
 import { globSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
@@ -19,7 +20,7 @@ const bin = (name: string): string => `${root}node_modules/.bin/${name}`
 function testFiles(): { unit: string[]; machine: string[]; e2e: string[] } {
   const all = globSync('**/*.test.ts', { cwd: root, exclude: (name) => name.includes('node_modules') }).sort()
   const e2e = all.filter((file) => file.startsWith('test/e2e/'))
-  const machine = all.filter((file) => !e2e.includes(file) && /\.(kernel|engine)\.test\.ts$/.test(file))
+  const machine = all.filter((file) => !e2e.includes(file) && /\.(kernel|engine|slow)\.test\.ts$/.test(file))
   const unit = all.filter((file) => !e2e.includes(file) && !machine.includes(file))
   return { unit, machine, e2e }
 }
@@ -41,7 +42,7 @@ async function test(files: readonly string[]): Promise<Outcome[]> {
   const { machine, e2e } = testFiles()
   return [
     ...(await check()),
-    await runTap('namespaces and engines', machine, { jobs: availableParallelism() }),
+    await runTap('namespaces, engines and what takes longer', machine, { jobs: availableParallelism() }),
     await runTap('end to end', e2e, { jobs: 1, timeoutSeconds: 600 }),
   ]
 }
