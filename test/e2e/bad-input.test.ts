@@ -5,6 +5,7 @@ import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { spawn } from 'node:child_process'
 import t from 'tap'
 import type { Test } from 'tap'
@@ -169,6 +170,14 @@ t.test('a corrupt, a newer and a taken state directory are told apart and left a
   sentence(t, second.stderr, /in use|another|locked/i)
   t.equal(await server.kill('SIGTERM'), 0)
   const database = execFileSync('find', [dataDir, '-name', '*.db', '-o', '-name', '*.sqlite'], { encoding: 'utf8' }).trim().split('\n')[0]!
+  {
+    using newer = new DatabaseSync(database)
+    newer.exec('PRAGMA user_version = 99')
+  }
+  const fromTheFuture = await fairway(['apiserver', '--data-dir', dataDir, '--store', 'sqlite', '--bind', '127.0.0.1', '--port', '0', '--write-kubeconfig', join(folder, 'newer.conf')], { timeoutMs: 20_000 })
+  t.not(fromTheFuture.code, 0)
+  t.not(fromTheFuture.code, 137)
+  sentence(t, fromTheFuture.stderr, /newer Fairway/)
   writeFileSync(database, Buffer.from('this is not a database, it is a letter to whoever reads it. '.repeat(100)))
   const corrupt = await fairway(['apiserver', '--data-dir', dataDir, '--store', 'sqlite', '--bind', '127.0.0.1', '--port', '0', '--write-kubeconfig', join(folder, 'corrupt.conf')], { timeoutMs: 20_000 })
   t.not(corrupt.code, 0)
