@@ -69,7 +69,7 @@ export class Reader {
 
   /** Waits until the cache holds everything that was committed before now. */
   async upToDate(): Promise<void> {
-    await this.#cache.reached(await this.#store.currentRevision())
+    await this.#cache.upToDate()
   }
 
   /** Waits a little for a revision that may be on its way, and refuses one that does not come. */

@@ -95,6 +95,11 @@ export class WatchCache {
     return new Promise((resolve) => void this.#waiting.push({ revision, resolve }))
   }
 
+  /** Resolves once the cache holds everything that was committed before now, by whichever server. */
+  async upToDate(): Promise<void> {
+    await this.reached(await this.#store.currentRevision())
+  }
+
   async #load(cache: ResourceCache, revision: number): Promise<void> {
     let after: string | undefined
     do {

@@ -36,7 +36,7 @@ export class SharedStore {
     }
     const release = await this.#lock(lockKey(descriptor.plural))
     try {
-      await this.#catchUp()
+      await this.#cache.upToDate()
       return await work()
     } finally {
       await release()
@@ -44,7 +44,7 @@ export class SharedStore {
   }
 
   async #informed<T>(work: () => Promise<T>): Promise<T> {
-    await this.#catchUp()
+    await this.#cache.upToDate()
     return work()
   }
 
@@ -57,10 +57,6 @@ export class SharedStore {
       if (!(error instanceof StatusError) || (await this.#store.currentRevision()) <= known) throw error
       return await this.#informed(work)
     }
-  }
-
-  async #catchUp(): Promise<void> {
-    await this.#cache.reached(await this.#store.currentRevision())
   }
 
   async #lock(key: string): Promise<() => Promise<void>> {

@@ -262,7 +262,7 @@ export class Writer {
 
   /** The newest state; with several servers on one store, as of now and not of our cache's last word. */
   async #current(descriptor: ResourceDescriptor, namespace: string, name: string): Promise<Entry> {
-    await this.#cache.reached(await this.#store.currentRevision())
+    await this.#cache.upToDate()
     const entry = this.#cache.of(descriptor).get(namespace, name)
     if (entry === undefined) throw notFound(descriptor, name)
     return entry
