@@ -2,6 +2,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { Conntrack } from '../../netlink/conntrack.ts'
+import { SctpSocket, associate } from '../../netlink/test-support/sctp.ts'
 import { addressOf, leftovers, makeHost, nothing } from '../test-support/host.ts'
 import type { Answered, TestHost } from '../test-support/host.ts'
 import { ask, serve } from '../test-support/talk.ts'
@@ -47,17 +48,48 @@ async function readResult(host: TestHost, config: unknown): Promise<Answered> {
   return host.add('a', config)
 }
 
-t.test('one address of the host, another port at another; SCTP as the others', async (t) => {
+t.test('one address of the host, another port at another', async (t) => {
   using host = await makeHost('resident')
   for (const name of ['a', 'b']) host.addPod(name)
-  await host.add('a', withPorts(host, [{ hostPort: 53, containerPort: 53, hostIP: '192.0.2.1', protocol: 'UDP' }, { hostPort: 7000, containerPort: 70, protocol: 'sctp' }]))
+  await host.add('a', withPorts(host, [{ hostPort: 53, containerPort: 53, hostIP: '192.0.2.1', protocol: 'UDP' }]))
   await host.add('b', withPorts(host, [{ hostPort: 53, containerPort: 53, hostIP: '127.0.0.1', protocol: 'udp' }, { hostPort: 54, containerPort: 53, hostIP: '2001:db8::1', protocol: 'udp' }]))
   using _a = await serve(host, 'a', 'a', 53)
   using _b = await serve(host, 'b', 'b', 53)
   t.equal(await ask(host, undefined, 'udp', '192.0.2.1', 53), 'a 192.0.2.1')
   t.match(await ask(host, undefined, 'udp', '127.0.0.1', 53), /^b /)
   t.match(await ask(host, undefined, 'udp', '2001:db8::1', 54), /^b /)
+})
+
+t.test('SCTP: the first packet of an association gets to the pod and the answer back, both with the right addresses, ports and checksums', async (t) => {
+  using host = await makeHost('resident')
+  for (const name of ['a', 'b']) host.addPod(name)
+  const config = withPorts(host, [{ hostPort: 7000, containerPort: 70, protocol: 'sctp' }, { hostPort: 7001, containerPort: 71, protocol: 'SCTP', hostIP: '192.0.2.1' }])
+  t.match(await host.add('a', config), { status: 0 })
+  t.match(await host.add('b', host.config({}, both)), { status: 0 })
   t.match((await host.run(undefined, 'nft', 'list', 'map', 'ip', 'fairway-cni', 'port')).stdout, /sctp \. 7000 comment "fw\w+ test" : 10\.244\.0\.2 \. 70/)
+  using four = new SctpSocket(host.pod('a'))
+  using six = new SctpSocket(host.pod('a'), 'ipv6')
+  using other = new SctpSocket(host.pod('b'))
+  using other6 = new SctpSocket(host.pod('b'), 'ipv6')
+  using own = new SctpSocket(host.netns)
+  const cases = [
+    { name: 'another pod, under its own address', client: other, server: four, to: '192.0.2.1', port: 7000, source: '10.244.0.3', containerPort: 70 },
+    { name: 'IPv6', client: other6, server: six, to: '2001:db8::1', port: 7000, source: 'fd00:10:244::3', containerPort: 70 },
+    { name: 'a port of one address', client: other, server: four, to: '192.0.2.1', port: 7001, source: '10.244.0.3', containerPort: 71 },
+    { name: 'the host at its address', client: own, server: four, to: '192.0.2.1', port: 7000, source: '192.0.2.1', containerPort: 70 },
+    { name: 'the host at localhost', client: own, server: four, to: '127.0.0.1', port: 7000, source: '192.0.2.1', containerPort: 70 },
+  ] as const
+  for (const [index, { name, client, server, to, port, source, containerPort }] of cases.entries()) {
+    const sourcePort = 5000 + index
+    const { asked, answered } = associate({ client, server, to, port, sourcePort })
+    t.match(asked, { kind: 'init', source, port: containerPort, intact: true }, name)
+    t.match(answered, { kind: 'initAck', source: to, sourcePort: port, port: sourcePort, verificationTag: 0x1234_5678, intact: true }, `${name}: the answer`)
+  }
+  using conntrack = Conntrack.open({ netns: host.netns })
+  const tracked = (): number => conntrack.list().filter(({ protocol }) => protocol === 132).length
+  t.equal(tracked(), cases.length)
+  await host.del('a', config)
+  t.equal(tracked(), 0, 'forgotten with the port')
 })
 
 t.test('a port that another pod has is refused, and nothing is left of who wanted it', async (t) => {
