@@ -22,6 +22,7 @@ import { WatchCache } from './cache/index.ts'
 import { startCustomResources } from './custom/serving.ts'
 import type { UserInfo } from './descriptor.ts'
 import { KubeletAccess } from './kubelet-access.ts'
+import { Outbound } from './outbound.ts'
 import { yearMs } from './pki/authority.ts'
 import { openCredentials } from './pki/credentials.ts'
 import type { Credentials } from './pki/credentials.ts'
@@ -129,6 +130,7 @@ class Server implements ApiServer {
     const authorizer = new Authorizer(cache)
     const { notReadyTolerationSeconds = 300, unreachableTolerationSeconds = 300 } = options
     const admission = createAdmission({ authorizer, notReadyTolerationSeconds, unreachableTolerationSeconds })
+    const outbound = new Outbound({ cache, clock, random })
     this.#serving = {
       registry: new Registry(descriptors),
       cache,
@@ -139,6 +141,7 @@ class Server implements ApiServer {
       authorizer,
       tokens,
       kubelets: new KubeletAccess(credentials.kubeletClient, credentials.authority.certificate),
+      outbound,
       clock,
       random,
     }
@@ -239,6 +242,7 @@ class Server implements ApiServer {
     this.#serving.watches.close()
     await this.#https?.stop(stopGraceMs)
     this.#serving.kubelets.close()
+    this.#serving.outbound.close()
     this.#serving.cache.stop()
     this.#audit?.close()
     this.#settleDone.resolve()

@@ -8,6 +8,7 @@ import type { ResourceDescriptor, UserInfo } from '../descriptor.ts'
 import type { HttpRequest, Reply } from '../http.ts'
 import type { KubeletAccess } from '../kubelet-access.ts'
 import { negotiate } from '../negotiation.ts'
+import type { Outbound } from '../outbound.ts'
 import type { Reader } from '../read.ts'
 import type { Registry } from '../registry.ts'
 import { Representation } from '../representation.ts'
@@ -29,6 +30,8 @@ export interface Serving {
   readonly authorizer: Authorizer
   readonly tokens: ServiceAccountTokens
   readonly kubelets: KubeletAccess
+  /** Calls of webhooks and aggregated servers. */
+  readonly outbound: Outbound
   readonly clock: Clock
   readonly random: Random
 }

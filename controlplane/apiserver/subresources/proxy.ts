@@ -1,9 +1,10 @@
 // proxy: HTTP through the API server to a node's kubelet, a pod, or an endpoint of a service.
 // Names are `web`, `web:8080`, `web:http` or `https:web:443`.
-import type { EndpointSlice, Node, Pod } from '../../../api/types.ts'
+import type { Node, Pod } from '../../../api/types.ts'
 import type { Reply, Upstream } from '../http.ts'
 import type { Call } from '../routes/call.ts'
-import { badRequest, notFound, StatusError } from '../status.ts'
+import { serviceEndpoint } from '../service-endpoint.ts'
+import { badRequest, StatusError } from '../status.ts'
 
 /** The request is led on as it is, by the server that has the client's connection. */
 export async function proxy(call: Call): Promise<Reply> {
@@ -21,7 +22,7 @@ export async function proxyUpstream(call: Call): Promise<Upstream> {
   const entry = await serving.reader.current(descriptor, info.namespace, name)
   if (descriptor.kind === 'Node') return serving.kubelets.upstream(entry.object as unknown as Node, path)
   if (descriptor.kind === 'Pod') return { ...podAddress(entry.object as unknown as Pod, port), path, ...tls }
-  return { ...serviceAddress(call, name, port), path, ...tls }
+  return { ...serviceEndpoint(serving.cache, serving.random, { namespace: info.namespace, name, port }), path, ...tls }
 }
 
 function splitName(text: string): [scheme: string, name: string, port: string] {
@@ -38,21 +39,4 @@ function podAddress({ metadata, spec, status }: Pod, port: string): { host: stri
   if (number === undefined) throw new StatusError(503, 'ServiceUnavailable', `pod ${metadata.name ?? ''} has no port named ${port}`)
   if (status?.podIP === undefined || status.podIP === '') throw badRequest(`pod ${metadata.name ?? ''} does not have an address yet`)
   return { host: status.podIP, port: number }
-}
-
-function serviceAddress({ serving, info, descriptor }: Call, name: string, port: string): { host: string; port: number } {
-  const service = serving.cache.of(descriptor).get(info.namespace, name)
-  if (service === undefined) throw notFound(descriptor, name)
-  const { ports = [] } = (service.object as unknown as { spec: { ports?: { name?: string; port: number }[] } }).spec
-  const wanted = port === '' ? ports[0] : ports.find((one) => one.name === port || String(one.port) === port)
-  const slices = (serving.cache.named('endpointslices.discovery.k8s.io')?.list(info.namespace) ?? [])
-    .map(({ object }) => object as unknown as EndpointSlice)
-    .filter(({ metadata }) => metadata.labels?.['kubernetes.io/service-name'] === name)
-  for (const slice of slices) {
-    const number = slice.ports?.find((one) => (one.name ?? '') === (wanted?.name ?? ''))?.port
-    const ready = (slice.endpoints ?? []).filter(({ conditions }) => conditions?.ready !== false)
-    const chosen = ready[Math.floor(serving.random() * ready.length)]
-    if (wanted !== undefined && number !== undefined && chosen !== undefined) return { host: chosen.addresses[0] ?? '', port: number }
-  }
-  throw new StatusError(503, 'ServiceUnavailable', `no endpoints available for service ${JSON.stringify(info.name)}`)
 }
