@@ -77,6 +77,31 @@ t.test('what others do to their tables costs no reading; what they do to ours is
   t.strictSame(elements(nftables, 'endpoint4'), ['10.96.0.53 tcp 80 0 > ["10.244.0.6",8080]'])
 })
 
+t.test('so many changes that nobody listens meanwhile: what others did to the table then is mended too', async (t) => {
+  const { nftables, want, sync, asked } = make()
+  const listen = nftables.listen.bind(nftables)
+  let listening = 0
+  let atApply: number | undefined
+  nftables.listen = (handler) => {
+    if (atApply !== undefined) nftables.another().apply([{ kind: 'flushSet', table, set: 'endpoint4' }])
+    listening += 1
+    const subscription = listen(handler)
+    return { close: () => { listening -= 1; subscription.close() } }
+  }
+  const apply = nftables.apply.bind(nftables)
+  nftables.apply = (operations, options) => {
+    atApply = listening
+    return apply(operations, options)
+  }
+  for (let at = 0; at < 500; at += 1) put(want, ['10.244.0.5'], `web-${at}`, `10.97.${at >> 8}.${at & 255}`)
+  await sync.sync(want)
+  t.equal(atApply, 0)
+  t.equal(listening, 1)
+  t.equal(asked(), 1)
+  await sync.sync(want)
+  t.equal(elements(nftables, 'endpoint4').length, 500)
+})
+
 t.test('a chain that somebody put among ours goes, and so does a table with our name and other sets', async (t) => {
   const { nftables, want, sync } = make()
   const other = nftables.another()

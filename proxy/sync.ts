@@ -30,6 +30,8 @@ export interface SyncResult {
 }
 
 const attemptsMax = 10
+/** The kernel writes a notification for each element while anyone listens, which doubles the time of many: for so many changes nobody does. */
+const quietlyFrom = 1_000
 /** How long notifications of somebody's transaction may take to be read. */
 const settleMs = 2
 
@@ -58,6 +60,7 @@ export class Sync {
         return this.#apply(want, touched)
       } catch (error) {
         // Ours is right still if only other tables changed, which the notifications tell; else all is read again.
+        if (this.#listening === undefined) this.#have = undefined
         if (!isStale(error) || attempt >= attemptsMax) {
           this.#have = undefined
           throw error
@@ -75,7 +78,6 @@ export class Sync {
 
   #read(): void {
     const { nftables, fixed } = this.#options
-    this.#listening ??= nftables.listen((event) => this.#heard(event))
     // A table that is not there has no generation of its own to be read at: the one before the look is safe.
     const generation = nftables.generation()
     const ruleset = nftables.list(table)
@@ -88,10 +90,20 @@ export class Sync {
     if (have === undefined) throw new Error('Cannot sync: what the kernel has was not read')
     const { changes, stale, again } = plan(want, have, { fixedChains: this.#fixedNames, touched })
     const { nftables, fixed } = this.#options
+    if (changes.length > quietlyFrom) this.close()
     if (changes.length > 0) this.#generation = nftables.apply(toOperations(changes, fixed), { generation: this.#generation })
     this.#have = applyTo(have, changes)
+    this.#listen()
     if (again) this.#readAgain()
     return { changes: changes.length, stale }
+  }
+
+  #listen(): void {
+    if (this.#listening !== undefined) return
+    const { nftables } = this.#options
+    this.#listening = nftables.listen((event) => this.#heard(event))
+    // Somebody may have been quicker.
+    if (nftables.generation() !== this.#generation) this.#readAgain()
   }
 
   #heard(event: NftablesEvent): void {
