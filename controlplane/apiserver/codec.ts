@@ -19,17 +19,18 @@ export function encodeStored(descriptor: ResourceDescriptor, object: ApiObject):
   return Buffer.from(JSON.stringify({ kind: descriptor.kind, apiVersion: apiVersionOf(descriptor), metadata: meta, ...rest }))
 }
 
-/** Stored bytes to the bytes that clients get. */
-export function withRevision(head: Buffer, stored: Uint8Array, revision: number): Buffer {
-  if (head.compare(stored, 0, head.length) === 0) {
-    return Buffer.concat([head, Buffer.from(`"resourceVersion":"${revision}",`), stored.subarray(head.length)])
+/** Stored bytes to the bytes that clients get, and how these begin: as `usual`, unless the object was written under another version. */
+export function withRevision(usual: Buffer, stored: Uint8Array, revision: number): { readonly head: Buffer; readonly json: Buffer } {
+  if (usual.compare(stored, 0, usual.length) === 0) {
+    return { head: usual, json: Buffer.concat([usual, Buffer.from(`"resourceVersion":"${revision}",`), stored.subarray(usual.length)]) }
   }
   // Written under another version of the kind, or by hand: give it the shape that the rest relies on.
-  const object = JSON.parse(Buffer.from(stored).toString()) as ApiObject
-  const { kind: _kind, apiVersion: _apiVersion, metadata, ...rest } = object
+  const object = parseJson(Buffer.from(stored).toString()) as ApiObject
+  const { kind, apiVersion, metadata, ...rest } = object
+  const head = typeof kind === 'string' && typeof apiVersion === 'string' ? Buffer.from(`{"kind":${JSON.stringify(kind)},"apiVersion":${JSON.stringify(apiVersion)},"metadata":{`) : usual
   const meta = JSON.stringify({ resourceVersion: String(revision), ...metadata }).slice(1)
   const tail = JSON.stringify(rest).slice(1)
-  return Buffer.concat([head, Buffer.from(meta), Buffer.from(tail === '}' ? tail : `,${tail}`)])
+  return { head, json: Buffer.concat([head, Buffer.from(meta), Buffer.from(tail === '}' ? tail : `,${tail}`)]) }
 }
 
 /** The same object with another revision: what a deletion or a selector's exit shows. */

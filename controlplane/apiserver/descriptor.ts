@@ -2,6 +2,7 @@
 // resources are the same thing to the request path; what differs stands in a `ResourceDescriptor`.
 import type { Random } from '../../api/clock.ts'
 import type { KubeObject } from '../../api/types.ts'
+import type { ApiObject } from './object.ts'
 import type { Schema } from './custom/schema.ts'
 
 /** Who makes a request, as authentication found out. */
@@ -117,6 +118,16 @@ export interface ScalePaths {
   readonly labelSelectorPath?: string
 }
 
+/** How the objects of a version are kept, when they are kept otherwise than they are served. */
+export interface Kept {
+  /** As which they are in the store and in the cache. Objects of older versions may be among them. */
+  readonly as: ResourceDescriptor
+  /** What was kept, as it is served; may change what it is given. Fails as a whole. */
+  read(objects: readonly ApiObject[]): readonly ApiObject[] | Promise<readonly ApiObject[]>
+  /** An object as it is to be kept. */
+  write(object: ApiObject): ApiObject | Promise<ApiObject>
+}
+
 export interface ResourceDescriptor {
   /** Empty for the core group. */
   readonly group: string
@@ -141,4 +152,6 @@ export interface ResourceDescriptor {
   readonly schema?: Schema
   /** Nothing is stored (reviews): the server answers a create itself. */
   readonly virtual?: true
+  /** Without it, objects are kept as they are served. */
+  readonly kept?: Kept
 }

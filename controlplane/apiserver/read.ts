@@ -13,6 +13,7 @@ import type { RequestInfo } from './request-info.ts'
 import { inSelection, parseSelection } from './selector.ts'
 import type { Selection } from './selector.ts'
 import { badRequest, expired, notFound, tooLargeResourceVersion } from './status.ts'
+import { asServed } from './versions.ts'
 
 /** How long a reader waits for a revision that the cache has not seen yet. */
 const freshnessTimeoutMs = 3000
@@ -39,18 +40,21 @@ export class Reader {
   /** The newest state of one object; 404 when there is none. */
   async current(descriptor: ResourceDescriptor, namespace: string, name: string): Promise<Entry> {
     await this.upToDate()
-    const entry = this.#cache.of(descriptor).get(namespace, name)
-    if (entry === undefined) throw notFound(descriptor, name)
-    return entry
+    return this.#one(descriptor, namespace, name)
   }
 
   async get(descriptor: ResourceDescriptor, info: RequestInfo, request: HttpRequest): Promise<Reply> {
     const wanted = parseRevision(request.query.get('resourceVersion'))
     if (wanted === undefined) await this.upToDate()
     else await this.#reached(wanted)
-    const entry = this.#cache.of(descriptor).get(info.namespace, info.name)
-    if (entry === undefined) throw notFound(descriptor, info.name)
+    const entry = await this.#one(descriptor, info.namespace, info.name)
     return new Representation(descriptor, negotiate(request.headers['accept']), request.query, () => this.#clock.now()).object(200, entry)
+  }
+
+  async #one(descriptor: ResourceDescriptor, namespace: string, name: string): Promise<Entry> {
+    const entry = this.#cache.of(descriptor).get(namespace, name)
+    if (entry === undefined) throw notFound(descriptor, name)
+    return (await asServed(descriptor, [entry]))[0] ?? entry
   }
 
   async list(descriptor: ResourceDescriptor, info: RequestInfo, request: HttpRequest): Promise<Reply> {
@@ -94,27 +98,27 @@ export class Reader {
     checkListOptions(match, wanted, token)
     if (token !== '') {
       const { revision, start } = decodeContinue(token)
-      return this.#pageAt(cache, selection, revision, limit, start)
+      return this.#pageAt(descriptor, selection, revision, limit, start)
     }
     if (wanted === undefined) await this.upToDate()
     else await this.#reached(wanted)
-    if (match === 'Exact' && wanted !== undefined) return this.#pageAt(cache, selection, wanted, limit)
-    return pageOf(cache.prefix, selected(cache, selection), selection, this.#cache.revision, limit)
+    if (match === 'Exact' && wanted !== undefined) return this.#pageAt(descriptor, selection, wanted, limit)
+    return served(descriptor, cache.prefix, inNamespace(cache, descriptor, selection), selection, this.#cache.revision, limit)
   }
 
   /** A page of the state at a revision, which may be past. */
-  async #pageAt(cache: ResourceCache, selection: Selection, revision: number, limit: number, start?: string): Promise<Page> {
+  async #pageAt(descriptor: ResourceDescriptor, selection: Selection, revision: number, limit: number, start?: string): Promise<Page> {
+    const cache = this.#cache.of(descriptor)
     if (cache.changesAfter(revision)?.length === 0) {
-      const entries = selected(cache, selection)
+      const entries = inNamespace(cache, descriptor, selection)
       const rest = start === undefined ? entries : entries.filter((entry) => keyOf(cache.prefix, entry) > start)
-      return pageOf(cache.prefix, rest, selection, revision, limit)
+      return served(descriptor, cache.prefix, rest, selection, revision, limit)
     }
     const prefix = cache.descriptor.namespaced && selection.namespace !== '' ? `${cache.prefix}${selection.namespace}/` : cache.prefix
     try {
       const { entries } = await this.#store.range(prefix, { revision, ...(start === undefined ? {} : { after: start }) })
-      const matches = inSelection(selection)
-      const past = entries.map((entry) => this.#entryOf(cache, entry.key, entry.modRevision, entry.value)).filter(matches)
-      return pageOf(cache.prefix, past, selection, revision, limit)
+      const past = entries.map((entry) => this.#entryOf(cache, entry.key, entry.modRevision, entry.value))
+      return await served(descriptor, cache.prefix, descriptor.kept === undefined ? past.filter(inSelection(selection)) : past, selection, revision, limit)
     } catch (error) {
       if (isStoreError(error, 'compacted')) throw expired(`The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.`)
       throw error
@@ -136,6 +140,19 @@ export function selected(cache: ResourceCache, selection: Selection): readonly E
   }
   const entries = cache.list(selection.namespace)
   return selection.matches === undefined ? entries : entries.filter(selection.matches)
+}
+
+/** What a selection holds, as far as it can be told before objects are as they are served. */
+function inNamespace(cache: ResourceCache, { kept }: ResourceDescriptor, selection: Selection): readonly Entry[] {
+  return selected(cache, kept === undefined ? selection : { ...selection, matches: undefined })
+}
+
+/** A page of objects as they are served, and selected as such. The state is that of the revision, however long it takes. */
+async function served(descriptor: ResourceDescriptor, prefix: string, entries: readonly Entry[], selection: Selection, revision: number, limit: number): Promise<Page> {
+  if (descriptor.kept === undefined) return pageOf(prefix, entries, selection, revision, limit)
+  if (selection.matches !== undefined) return pageOf(prefix, (await asServed(descriptor, entries)).filter(selection.matches), selection, revision, limit)
+  const page = pageOf(prefix, entries, selection, revision, limit)
+  return { ...page, entries: await asServed(descriptor, page.entries) }
 }
 
 function pageOf(prefix: string, entries: readonly Entry[], selection: Selection, revision: number, limit: number): Page {

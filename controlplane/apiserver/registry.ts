@@ -13,8 +13,14 @@ export function hasSubresource(descriptor: ResourceDescriptor, name: Subresource
   return descriptor.subresources?.includes(name) ?? false
 }
 
+/** As which resource the objects of this one are in the store and in the cache. */
+export function storedAs(descriptor: ResourceDescriptor): ResourceDescriptor {
+  return descriptor.kept?.as ?? descriptor
+}
+
 /** Where the objects of a resource live in the store. The version is no part of it: one object, whatever version asks. */
-export function storePrefix({ group, plural }: ResourceDescriptor): string {
+export function storePrefix(descriptor: ResourceDescriptor): string {
+  const { group, plural } = storedAs(descriptor)
   return `/registry/${group === '' ? 'core' : group}/${plural}/`
 }
 
@@ -30,6 +36,8 @@ export class Registry {
 
   constructor(descriptors: readonly ResourceDescriptor[]) {
     for (const descriptor of descriptors) this.add(descriptor)
+    // Of several versions, the first is the one that a name alone means.
+    for (const descriptor of descriptors.toReversed()) this.#byName.set(qualified(descriptor), descriptor)
   }
 
   add(descriptor: ResourceDescriptor): void {

@@ -12,6 +12,7 @@ import { inSelection, parseSelection } from './selector.ts'
 import type { Selection } from './selector.ts'
 import { badRequest, expired, tooLargeResourceVersion } from './status.ts'
 import type { StatusError } from './status.ts'
+import { ServedWatch } from './watch-served.ts'
 
 /** A client that lets this much pile up is cut off; it resumes from the last revision that it has seen. */
 const pendingBytesMax = 16 * 1024 * 1024
@@ -29,7 +30,7 @@ export interface WatchEnvironment {
 /** The open watches of a server: they share the bookmark timer, and end together with it. */
 export class Watches {
   readonly #environment: WatchEnvironment
-  readonly #open = new Set<Watch>()
+  readonly #open = new Set<Watch | ServedWatch>()
   readonly #timer: { current: Timer }
 
   constructor(environment: WatchEnvironment) {
@@ -50,12 +51,15 @@ export class Watches {
     const revision = parseRevision(query.get('resourceVersion'))
     const initialEvents = checkInitialEvents(query)
     if (revision === undefined) await upToDate()
-    const watch = new Watch(this.#environment, cache.of(descriptor), selection, representation, {
+    const settings = {
       bookmarks: isTrue(query.get('allowWatchBookmarks')),
       initialEvents,
       revision: revision ?? 0,
       timeoutMs: timeoutOf(query, this.#environment.random),
-    })
+    }
+    const watch = descriptor.kept === undefined
+      ? new Watch(this.#environment, cache.of(descriptor), selection, representation, settings)
+      : new ServedWatch({ all: cache, cache: cache.of(descriptor), clock, descriptor, selection, representation, freshnessTimeoutMs, pendingBytesMax, ...settings })
     return {
       status: 200,
       headers: { 'content-type': 'application/json', 'cache-control': 'no-cache, private' },

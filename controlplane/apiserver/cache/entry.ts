@@ -20,7 +20,8 @@ export class Entry {
   }
 
   static fromStored(head: Buffer, namespace: string, name: string, revision: number, stored: Uint8Array): Entry {
-    return new Entry(head, namespace, name, revision, withRevision(head, stored, revision))
+    const bytes = withRevision(head, stored, revision)
+    return new Entry(bytes.head, namespace, name, revision, bytes.json)
   }
 
   /** The decoded object. Shared by all: never change it. */

@@ -1,6 +1,7 @@
 // The watch cache: one watch on the store feeds all resources, in the order of revisions.
 import type { Change, Store, StoreWatch } from '../../store/index.ts'
 import type { ResourceDescriptor } from '../descriptor.ts'
+import { storedAs } from '../registry.ts'
 import { qualified } from '../status.ts'
 import { ResourceCache } from './resource-cache.ts'
 
@@ -24,7 +25,7 @@ export class WatchCache {
   constructor(store: Store, descriptors: readonly ResourceDescriptor[]) {
     this.#store = store
     for (const descriptor of descriptors) {
-      if (descriptor.virtual === true || this.#byName.has(qualified(descriptor))) continue
+      if (descriptor.virtual === true || descriptor.kept !== undefined || this.#byName.has(qualified(descriptor))) continue
       const cache = new ResourceCache(descriptor)
       this.#byPrefix.set(cache.prefix, cache)
       this.#byName.set(qualified(descriptor), cache)
@@ -57,8 +58,9 @@ export class WatchCache {
 
   /** Takes up a resource while the others go on: its state as of now, then every change after it. */
   async add(descriptor: ResourceDescriptor): Promise<void> {
-    if (this.#byName.has(qualified(descriptor))) return
-    const cache = new ResourceCache(descriptor)
+    const stored = storedAs(descriptor)
+    if (this.#byName.has(qualified(stored))) return
+    const cache = new ResourceCache(stored)
     const missed: Change[] = []
     this.#joining.set(cache.prefix, missed)
     try {
@@ -66,7 +68,7 @@ export class WatchCache {
       await this.#load(cache, revision)
       for (const change of missed) if (change.revision > revision) cache.apply(change.revision, change.key, change.value)
       this.#byPrefix.set(cache.prefix, cache)
-      this.#byName.set(qualified(descriptor), cache)
+      this.#byName.set(qualified(stored), cache)
     } finally {
       this.#joining.delete(cache.prefix)
     }
@@ -80,7 +82,7 @@ export class WatchCache {
   }
 
   of(descriptor: ResourceDescriptor): ResourceCache {
-    const cache = this.#byName.get(qualified(descriptor))
+    const cache = this.#byName.get(qualified(storedAs(descriptor)))
     if (cache === undefined) throw new Error(`Cannot read ${qualified(descriptor)}: it is not cached`)
     return cache
   }

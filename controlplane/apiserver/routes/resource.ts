@@ -6,10 +6,11 @@ import { negotiate } from '../negotiation.ts'
 import { selected } from '../read.ts'
 import { verbsOf } from '../registry.ts'
 import { Representation } from '../representation.ts'
-import { parseSelection } from '../selector.ts'
+import { inSelection, parseSelection } from '../selector.ts'
 import { badRequest, methodNotAllowed, StatusError, success, unsupportedMediaType } from '../status.ts'
 import type { ApiObject } from '../object.ts'
 import type { DeleteOptions, Verb } from '../descriptor.ts'
+import { asServed } from '../versions.ts'
 import type { WriteOptions } from '../write/writer.ts'
 import { applyType, patchType, readConfiguration, readDeleteOptions, readObject, readPatch } from './body.ts'
 import { objectReply, writeOptions } from './call.ts'
@@ -105,7 +106,8 @@ async function removeCollection(call: Call): Promise<Reply> {
   const { serving, info, request, descriptor } = call
   const { dryRun, preconditions: _none, ...options } = await readDeleteOptions(call)
   await serving.reader.upToDate()
-  const entries = selected(serving.cache.of(descriptor), parseSelection(descriptor, request.query, info.namespace))
+  const selection = parseSelection(descriptor, request.query, info.namespace)
+  const entries = (await asServed(descriptor, selected(serving.cache.of(descriptor), { ...selection, matches: undefined }))).filter(inSelection(selection))
   const gone: Entry[] = []
   for (let at = 0; at < entries.length; at += deletionsAtOnce) {
     const some = entries.slice(at, at + deletionsAtOnce)

@@ -4,15 +4,14 @@ import type { Clock, Random } from '../../../api/clock.ts'
 import { isStoreError } from '../../store/index.ts'
 import type { Store } from '../../store/index.ts'
 import type { Admission } from '../admission/index.ts'
-import { Entry } from '../cache/index.ts'
-import type { WatchCache } from '../cache/index.ts'
-import { encodeStored } from '../codec.ts'
+import type { Entry, WatchCache } from '../cache/index.ts'
 import type { DeleteOptions, FieldError, Reservation, ResourceDescriptor, UserInfo, WriteContext } from '../descriptor.ts'
 import { applyConfiguration, trackUpdate } from '../managed-fields/managers.ts'
 import { apiVersionOf, cloneJson, equalJson } from '../object.ts'
 import type { ApiObject } from '../object.ts'
 import { hasSubresource, storeKey } from '../registry.ts'
 import { alreadyExists, badRequest, conflict, invalid, notFound, StatusError } from '../status.ts'
+import { asServed, encoded, isOutdated } from '../versions.ts'
 import { checkPreconditions, countGeneration, isReleased, planDeletion, prepareCreate, prepareUpdate } from './lifecycle.ts'
 import { generateName, validateMetadata } from './names.ts'
 
@@ -176,13 +175,12 @@ export class Writer {
     // Told before anything is allocated for it.
     if (this.#cache.of(descriptor).get(namespace, name) !== undefined) throw alreadyExists(descriptor, name)
     return this.#reserved(strategy?.reserve?.(object, undefined, context), context.dryRun, async () => {
-      const stored = encodeStored(descriptor, object)
-      const cache = this.#cache.of(descriptor)
-      if (context.dryRun) return Entry.fromStored(cache.head, namespace, name, 0, stored)
+      const { stored, entry } = await encoded(descriptor, { namespace, name }, object)
+      if (context.dryRun) return entry(0)
       try {
         const revision = await this.#store.create(storeKey(descriptor, namespace, name), stored)
         await this.#cache.reached(revision)
-        return Entry.fromStored(cache.head, namespace, name, revision, stored)
+        return entry(revision)
       } catch (error) {
         throw isStoreError(error, 'exists') ? alreadyExists(descriptor, name) : error
       }
@@ -216,7 +214,7 @@ export class Writer {
     check(descriptor, object, [...validateMetadata(descriptor, object), ...errors])
     if (isReleased(object)) return this.#remove(descriptor, current, options)
     const unchanged = equalJson({ ...object, apiVersion: old.apiVersion, metadata: { ...object.metadata, resourceVersion: old.metadata.resourceVersion } }, old)
-    if (unchanged) return current
+    if (unchanged && !isOutdated(descriptor, this.#cache.of(descriptor).get(current.namespace, current.name) ?? current)) return current
     const reservation = part === 'status' ? undefined : strategy?.reserve?.(object, old, context)
     return this.#reserved(reservation, context.dryRun, () => this.#put(descriptor, current, object, options))
   }
@@ -244,12 +242,11 @@ export class Writer {
 
   async #put(descriptor: ResourceDescriptor, current: Entry, object: ApiObject, options: WriteOptions): Promise<Entry> {
     const { namespace, name } = current
-    const { head } = this.#cache.of(descriptor)
-    const stored = encodeStored(descriptor, object)
-    if (options.dryRun === true) return Entry.fromStored(head, namespace, name, current.revision, stored)
+    const { stored, entry } = await encoded(descriptor, current, object)
+    if (options.dryRun === true) return entry(current.revision)
     const revision = await this.#store.update(storeKey(descriptor, namespace, name), stored, current.revision)
     await this.#cache.reached(revision)
-    return Entry.fromStored(head, namespace, name, revision, stored)
+    return entry(revision)
   }
 
   async #remove(descriptor: ResourceDescriptor, current: Entry, options: WriteOptions): Promise<Entry> {
@@ -265,7 +262,7 @@ export class Writer {
     await this.#cache.upToDate()
     const entry = this.#cache.of(descriptor).get(namespace, name)
     if (entry === undefined) throw notFound(descriptor, name)
-    return entry
+    return (await asServed(descriptor, [entry]))[0] ?? entry
   }
 }
 
