@@ -2,14 +2,15 @@
  * The proxy's cold start and one change, from the API's objects to the kernel, beside the same services as one chain for each service
  * and endpoint (what kube-proxy's nftables mode writes) loaded by `nft -f`. Each size has a network namespace of its own.
  */
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Netns } from '../netlink/netns.ts'
 import { spread } from './run.ts'
 import type { Figure } from './run.ts'
+import { KernelMemory } from './test-support/kernel-memory.ts'
 import { clusterIP, endpointsOf } from './test-support/proxy-sync-objects.ts'
 import type { Measured } from './test-support/proxy-sync.ts'
 
@@ -30,59 +31,70 @@ const nameOf = ({ services, endpoints }: Size): string => `${services} services 
 export async function bench(): Promise<Figure[]> {
   const figures: Figure[] = []
   for (const size of sizes) {
-    figures.push(...await inNamespace((_, path) => benchProxy(path, size)))
-    if (size.services * (size.endpoints + 1) <= peerChainsMax) figures.push(...await inNamespace((_, path) => benchChains(path, size)))
+    figures.push(...await measured(size, benchProxy))
+    if (size.services * (size.endpoints + 1) <= peerChainsMax) figures.push(...await measured(size, benchChains))
     else figures.push({ name: `${nameOf(size)}: cold start as chains by nft -f`, unit: 'not measured', values: {} })
   }
   return figures
 }
 
-async function inNamespace(measure: (netns: Netns, path: string) => Figure[] | Promise<Figure[]>): Promise<Figure[]> {
+/** Where one of the two puts the services, and who is charged for it. */
+interface Place {
+  readonly path: string
+  readonly kernel: KernelMemory
+}
+
+async function measured(size: Size, measure: (place: Place, size: Size) => Promise<Figure[]>): Promise<Figure[]> {
   const directory = mkdtempSync(join(tmpdir(), 'fairway-bench-'))
   const path = join(directory, 'netns')
   const netns = Netns.create(path)
-  try {
-    return await measure(netns, path)
-  } finally {
+  using kernel = new KernelMemory(`fairway-bench-${process.pid}`)
+  let isThere = true
+  const remove = (): void => {
+    if (!isThere) return
+    isThere = false
     netns.close()
     Netns.delete(path)
+  }
+  try {
+    const figures = await measure({ path, kernel }, size)
+    const what = measure === benchProxy ? 'of the kernel' : 'of the kernel as chains'
+    return [...figures, { name: `${nameOf(size)}: memory ${what}`, unit: 'MiB', values: { used: await kernel.freedBy(remove) } }]
+  } finally {
+    remove()
     rmSync(directory, { recursive: true })
   }
 }
 
-/** In a process of its own, so that its memory is the proxy's and its objects'. */
-async function benchProxy(path: string, size: Size): Promise<Figure[]> {
-  const before = kernelMemoryMiB()
+/** In a process of its own, so that its memory is the proxy's. */
+async function benchProxy({ path, kernel }: Place, size: Size): Promise<Figure[]> {
   const child = spawn(process.execPath, ['--expose-gc', new URL('test-support/proxy-sync.ts', import.meta.url).pathname, path, String(size.services), String(size.endpoints)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
-  const [{ cold, coldProcessor, restart, samples, residentMiB, objectsMiB }] = (await once(child, 'message')) as [Measured]
+  kernel.add(child.pid ?? 0)
+  const [{ cold, coldProcessor, restart, samples, memory }] = (await once(child, 'message')) as [Measured]
   await once(child, 'exit')
   return [
     { name: `${nameOf(size)}: cold start`, unit: 'ms', values: { fairway: cold, 'of it processor': coldProcessor, restart } },
     { name: `${nameOf(size)}: one change to the kernel`, unit: 'ms', values: spread(samples) },
-    { name: `${nameOf(size)}: memory`, unit: 'MiB', values: { resident: residentMiB, 'of it before the proxy began': objectsMiB, kernel: kernelMemoryMiB() - before } },
+    { name: `${nameOf(size)}: resident memory`, unit: 'MiB', values: { ...memory } },
   ]
 }
 
-/** What the kernel holds for itself; others on the machine move it too. */
-function kernelMemoryMiB(): number {
-  const text = readFileSync('/proc/meminfo', 'utf8')
-  const field = (name: string): number => Number(new RegExp(`^${name}: +(\\d+)`, 'm').exec(text)?.[1] ?? 0) / 1024
-  return field('SUnreclaim') + field('Percpu') + field('VmallocUsed')
-}
-
-function benchChains(path: string, size: Size): Figure[] {
-  const nft = (text: string): number => {
+async function benchChains({ path, kernel }: Place, size: Size): Promise<Figure[]> {
+  const nft = async (text: string): Promise<number> => {
     const file = `${path}.nft`
     writeFileSync(file, text)
     const began = performance.now()
-    execFileSync('nsenter', [`--net=${path}`, 'nft', '-f', file])
+    const child = spawn('nsenter', [`--net=${path}`, 'nft', '-f', file], { stdio: ['ignore', 'inherit', 'inherit'] })
+    kernel.add(child.pid ?? 0)
+    const [status] = (await once(child, 'exit')) as [number | null]
+    if (status !== 0) throw new Error(`Cannot load chains: nft ended with ${status}`)
     return performance.now() - began
   }
-  const cold = nft(chainsOf(size))
+  const cold = await nft(chainsOf(size))
   const samples: number[] = []
   for (let turn = 1; turn <= peerChanges; turn += 1) {
     const at = (turn * 37) % size.services
-    samples.push(nft(endpointsOf(at, size).map((_, which) => `flush chain ip peer ${endpointChain(at, which)}\nadd rule ip peer ${endpointChain(at, which)} meta l4proto tcp dnat to ${endpointsOf(at, { ...size, turn })[which]}:8080\n`).join('')))
+    samples.push(await nft(endpointsOf(at, size).map((_, which) => `flush chain ip peer ${endpointChain(at, which)}\nadd rule ip peer ${endpointChain(at, which)} meta l4proto tcp dnat to ${endpointsOf(at, { ...size, turn })[which]}:8080\n`).join('')))
   }
   return [
     { name: `${nameOf(size)}: cold start as chains by nft -f`, unit: 'ms', values: { nft: cold } },

@@ -1,12 +1,16 @@
 /** One size of `proxy-sync`: NETNS SERVICES ENDPOINTS. Says by IPC what it measured. */
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { request } from 'node:http'
+import { readFileSync } from 'node:fs'
+import { Client } from '../../api/client.ts'
 import { systemClock } from '../../api/clock.ts'
 import { createLogger } from '../../api/log.ts'
+import type { Transport } from '../../api/transport.ts'
 import { Netns } from '../../netlink/netns.ts'
 import { openNftables } from '../../netlink/nftables/index.ts'
 import { startProxy } from '../../proxy/index.ts'
-import { SmallApi } from '../../proxy/test-support/api.ts'
-import { service, slice } from '../../proxy/test-support/objects.ts'
-import { clusterIP, endpointsOf } from './proxy-sync-objects.ts'
+import type { Moved } from './proxy-sync-api.ts'
 
 export interface Measured {
   readonly cold: number
@@ -14,28 +18,49 @@ export interface Measured {
   readonly coldProcessor: number
   readonly restart: number
   readonly samples: readonly number[]
-  readonly residentMiB: number
-  /** Resident before there was a proxy: Node, the code, and the API server's own objects, which are not the proxy's. */
-  readonly objectsMiB: number
+  readonly memory: Memory
+}
+
+/** Of the proxy's process, in MiB. */
+interface Memory {
+  /** Before there was a proxy: Node and the code. */
+  readonly 'at first': number
+  /** At most, ever. */
+  readonly peak: number
+  /** After the cold start, when garbage was collected. */
+  readonly resident: number
+  /** The same after the changes. */
+  readonly 'resident after changes': number
 }
 
 /** One change after another, each waited for. */
 const changes = 100
 
 const [path = '', services = '0', endpoints = '0'] = process.argv.slice(2)
-const size = { services: Number(services), endpoints: Number(endpoints) }
 const netns = Netns.open(path)
-const api = new SmallApi()
-for (let at = 0; at < size.services; at += 1) {
-  api.putService(service(`s${at}`, { clusterIP: clusterIP(at) }))
-  api.putSlice(slice(`s${at}`, endpointsOf(at, size)))
-}
+const socketPath = `${path}.api`
+const api = fork(new URL('proxy-sync-api.ts', import.meta.url), [socketPath, services, endpoints], { execArgv: [] })
+await once(api, 'message')
+
+const transport: Transport = ({ method, path, body, signal }) => new Promise((resolve, reject) => {
+  const outgoing = request({ socketPath, method, path, ...(signal === undefined ? {} : { signal }) })
+  outgoing.on('error', reject)
+  outgoing.on('response', (response) => resolve({ status: response.statusCode ?? 0, headers: {}, body: response }))
+  outgoing.end(body)
+})
+
+/** `Rss` also has the programs' files that are mapped, which other Node processes share. */
 const residentMiB = (): number => {
   gc?.()
-  return process.memoryUsage().rss / 2 ** 20
+  return status('VmRSS')
 }
-const objectsMiB = residentMiB()
-const options = { client: api.client, nodeName: 'node-1', netns, clock: systemClock, random: Math.random, healthzBindAddress: 'none', log: createLogger({ level: 'warn' }) }
+
+function status(field: string): number {
+  return Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? Number.NaN) / 1024
+}
+
+const atFirst = residentMiB()
+const options = { client: new Client(transport), nodeName: 'node-1', netns, clock: systemClock, random: Math.random, healthzBindAddress: 'none', log: createLogger({ level: 'warn' }) }
 
 async function timed(work: () => Promise<unknown>): Promise<number> {
   const began = performance.now()
@@ -48,20 +73,23 @@ const began = performance.now()
 const proxy = await startProxy(options)
 const cold = performance.now() - began
 const { user, system } = process.cpuUsage(used)
+const peak = status('VmHWM')
+const resident = residentMiB()
 const nftables = openNftables({ netns })
 const samples: number[] = []
 for (let turn = 1; turn <= changes; turn += 1) {
-  const at = (turn * 37) % size.services
   const generation = nftables.generation()
   samples.push(await timed(async () => {
-    api.putSlice(slice(`s${at}`, endpointsOf(at, { ...size, turn })))
+    api.send({ at: (turn * 37) % Number(services), turn } satisfies Moved)
     while (nftables.generation() === generation) await new Promise((resolve) => setImmediate(resolve))
   }))
 }
-const resident = residentMiB()
+const after = residentMiB()
 await proxy.stop()
 const restart = await timed(async () => (await startProxy(options)).stop())
 nftables.close()
 netns.close()
-process.send?.({ cold, coldProcessor: (user + system) / 1000, restart, samples, residentMiB: resident, objectsMiB } satisfies Measured)
+api.disconnect()
+await once(api, 'exit')
+process.send?.({ cold, coldProcessor: (user + system) / 1000, restart, samples, memory: { 'at first': atFirst, peak, resident, 'resident after changes': after } } satisfies Measured)
 process.disconnect?.()
