@@ -1,6 +1,9 @@
 import t from 'tap'
 import { SystemCallError } from './errors.ts'
-import { AF_INET, SOCK_DGRAM, SOCK_NONBLOCK, addressOf, bind, close, receive, receiveMany, sendMany, socket, socketName, waitReadable, watchReadable } from './ffi.ts'
+import {
+  AF_INET, AF_UNIX, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_SEQPACKET, accept, addressOf, bind, close, connectTo, listen, receive, receiveDescriptors, receiveMany, sendDescriptors, sendMany, socket, socketName, waitReadable,
+  watchReadable,
+} from './ffi.ts'
 
 const MMSGHDR_BYTES = 64
 
@@ -58,4 +61,29 @@ t.test('datagrams go and come in batches, and the event loop tells when', async 
 t.test('a failed call throws what was tried and the errno\'s name', async (t) => {
   t.throws(() => close(-1), { name: 'SystemCallError', message: 'Cannot close descriptor -1: EBADF', code: 'EBADF', errno: 9 })
   t.throws(() => socket(9999, 0, 0), SystemCallError)
+})
+
+t.test('an open socket is handed on, and what waits in it is still there', (t) => {
+  const name = Buffer.concat([Buffer.from([AF_UNIX, 0, 0]), Buffer.from(`fairway-ffi-test-${process.pid}`)])
+  const listening = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0)
+  bind(listening, name)
+  listen(listening, 1)
+  t.equal(accept(listening), undefined)
+  const taker = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0)
+  connectTo(taker, name, 'the giver')
+  const giver = accept(listening) ?? -1
+  t.equal(receiveDescriptors(taker, 100, 4), undefined)
+  const [from, to] = [openUdp(), openUdp()]
+  sendMany(from.fd, makeBatch([Buffer.from('waits')], [to.name]).headers, 1)
+  sendDescriptors(giver, Buffer.from('here'), [to.fd, from.fd])
+  close(to.fd)
+  const { data, descriptors } = receiveDescriptors(taker, 100, 4) ?? { data: Buffer.alloc(0), descriptors: [] }
+  t.equal(data.toString(), 'here')
+  t.equal(descriptors.length, 2)
+  const received = Buffer.alloc(100)
+  t.equal(received.toString('latin1', 0, receive(descriptors[0] ?? -1, received)), 'waits')
+  close(giver)
+  t.equal(receiveDescriptors(taker, 100, 4)?.data.length, 0)
+  for (const fd of [taker, listening, from.fd, ...descriptors]) close(fd)
+  t.end()
 })

@@ -20,6 +20,10 @@ const c = {
   bind: libc.func('int bind(int, const void *, uint32_t)') as (fd: number, address: Uint8Array, length: number) => number,
   connect: libc.func('int connect(int, const void *, uint32_t)') as (fd: number, address: Uint8Array, length: number) => number,
   ioctl: libc.func('int ioctl(int, unsigned long, void *)') as (fd: number, request: number, argument: Uint8Array) => number,
+  listen: libc.func('int listen(int, int)') as (fd: number, backlog: number) => number,
+  accept4: libc.func('int accept4(int, void *, void *, int)') as (fd: number, address: null, length: null, flags: number) => number,
+  sendmsg: libc.func('intptr_t sendmsg(int, const void *, int)') as (fd: number, header: Uint8Array, flags: number) => number,
+  recvmsg: libc.func('intptr_t recvmsg(int, void *, int)') as (fd: number, header: Uint8Array, flags: number) => number,
   getsockname: libc.func('int getsockname(int, void *, void *)') as (fd: number, address: Uint8Array, length: Uint8Array) => number,
   send: libc.func('intptr_t send(int, const void *, size_t, int)') as unknown as Send,
   recv: libc.func('intptr_t recv(int, void *, size_t, int)') as (fd: number, data: Uint8Array, length: number, flags: number) => number,
@@ -38,12 +42,15 @@ const c = {
 }
 
 // include/linux/socket.h, bits/socket_type.h
+export const AF_UNIX = 1
 export const AF_INET = 2
 export const AF_INET6 = 10
 export const AF_BRIDGE = 7
 export const AF_NETLINK = 16
+export const SOCK_STREAM = 1
 export const SOCK_DGRAM = 2
 export const SOCK_RAW = 3
+export const SOCK_SEQPACKET = 5
 export const SOCK_NONBLOCK = 0o4000
 export const SOCK_CLOEXEC = 0o2000000
 export const MSG_DONTWAIT = 0x40
@@ -66,6 +73,8 @@ const LOCK_EX = 2
 const LOCK_NB = 4
 const O_RDONLY = 0
 const O_CLOEXEC = 0o2000000
+const SCM_RIGHTS = 1
+const MSG_CMSG_CLOEXEC = 0x4000_0000
 const EINTR = errnoNumber('EINTR')
 const EAGAIN = errnoNumber('EAGAIN')
 
@@ -87,6 +96,20 @@ export function bind(fd: number, address: Uint8Array): void {
 /** connect(2) with a raw sockaddr: of datagram and raw sockets, which do not wait for it. */
 export function connectTo(fd: number, address: Uint8Array, object: string): void {
   check(c.connect(fd, address, address.length), 'connect to', object)
+}
+
+/** listen(2). */
+export function listen(fd: number, backlog: number): void {
+  check(c.listen(fd, backlog), 'listen on', `socket ${fd}`)
+}
+
+/** accept4(2): a descriptor that is non-blocking and close-on-exec; undefined when nobody is there. */
+export function accept(fd: number): number | undefined {
+  const accepted = c.accept4(fd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC)
+  if (accepted >= 0) return accepted
+  const errno = koffi.errno()
+  if (errno === EAGAIN || errno === EINTR) return undefined
+  throw new SystemCallError('accept on', `socket ${fd}`, errno)
 }
 
 /** ioctl(2) with a structure that the kernel reads and writes. */
@@ -161,6 +184,55 @@ export function sendMany(fd: number, headers: Uint8Array, count: number, flags =
     if (errno === EAGAIN) return 0
     if (errno !== EINTR) throw new SystemCallError('send on', `socket ${fd}`, errno)
   }
+}
+
+/**
+ * sendmsg(2) of one message with open descriptors beside it (unix(7), SCM_RIGHTS): the receiver gets descriptors of its own for the same open
+ * files. The control message is struct cmsghdr (u64 length, i32 level, i32 type) and the descriptors, i32 each.
+ */
+export function sendDescriptors(fd: number, data: Uint8Array, descriptors: readonly number[]): void {
+  const message = messageBytes(data.length, descriptors.length)
+  message.writeBigUInt64LE(BigInt(cmsghdrBytes + descriptors.length * 4), controlOffset)
+  message.writeInt32LE(SOL_SOCKET, controlOffset + 8)
+  message.writeInt32LE(SCM_RIGHTS, controlOffset + 12)
+  for (const [index, descriptor] of descriptors.entries()) message.writeInt32LE(descriptor, controlOffset + cmsghdrBytes + index * 4)
+  message.set(data, message.length - data.length)
+  check(c.sendmsg(fd, message, 0), 'send descriptors on', `socket ${fd}`)
+}
+
+/**
+ * recvmsg(2) of what `sendDescriptors` sent: no bytes when the other side is gone, undefined when nothing is there. The descriptors are close-on-exec; of
+ * more than `most` the rest is closed by the kernel.
+ */
+export function receiveDescriptors(fd: number, bytesMax: number, most: number): { readonly data: Buffer; readonly descriptors: readonly number[] } | undefined {
+  const message = messageBytes(bytesMax, most)
+  const bytes = c.recvmsg(fd, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)
+  if (bytes < 0) {
+    const errno = koffi.errno()
+    if (errno === EAGAIN || errno === EINTR) return undefined
+    throw new SystemCallError('receive descriptors on', `socket ${fd}`, errno)
+  }
+  const isRights = Number(message.readBigUInt64LE(40)) >= cmsghdrBytes && message.readInt32LE(controlOffset + 8) === SOL_SOCKET && message.readInt32LE(controlOffset + 12) === SCM_RIGHTS
+  const count = isRights ? Math.floor((Number(message.readBigUInt64LE(controlOffset)) - cmsghdrBytes) / 4) : 0
+  const start = message.length - bytesMax
+  return { data: message.subarray(start, start + bytes), descriptors: Array.from({ length: count }, (_, index) => message.readInt32LE(controlOffset + cmsghdrBytes + index * 4)) }
+}
+
+const cmsghdrBytes = 16
+const controlOffset = 56 + 16
+
+/** struct msghdr (bits/socket.h), its one struct iovec, room for the control message, and the data, in one piece of memory. */
+function messageBytes(bytes: number, descriptors: number): Buffer {
+  const controlBytes = cmsghdrBytes + Math.ceil(descriptors / 2) * 8
+  const message = Buffer.alloc(controlOffset + controlBytes + bytes)
+  const start = addressOf(message)
+  message.writeBigUInt64LE(start + 56n, 16)
+  message.writeBigUInt64LE(1n, 24)
+  message.writeBigUInt64LE(start + BigInt(controlOffset), 32)
+  message.writeBigUInt64LE(BigInt(controlBytes), 40)
+  message.writeBigUInt64LE(start + BigInt(controlOffset + controlBytes), 56)
+  message.writeBigUInt64LE(BigInt(bytes), 64)
+  return message
 }
 
 /** The memory address of a buffer, for structures that hold pointers. The caller keeps the buffer alive and unmoved. */

@@ -76,6 +76,8 @@ export type LinkSpec = LinkBasics & { readonly master?: number | undefined } & (
   | { readonly kind: 'vxlan'; readonly vxlan: VxlanSpec }
   | { readonly kind: 'bridge'; readonly bridge?: Encodable<typeof bridgeData> | undefined }
   | { readonly kind: 'dummy' }
+  /** Keys and peers are set by `Wireguard`. */
+  | { readonly kind: 'wireguard' }
 )
 
 /** A VXLAN to be made: learning is off unless asked for, the port 4789, the TTL inherited (0). */
@@ -239,6 +241,7 @@ function kindData(spec: LinkSpec): Uint8Array | undefined {
       })
     }
     case 'dummy':
+    case 'wireguard':
       return undefined
   }
 }
