@@ -1,39 +1,17 @@
 // Rules in CEL (`x-kubernetes-validations`): of a value as it is, or of how it changes. KEP-2876.
-import { Environment } from '@marcbachmann/cel-js'
 import type { ASTNode, ParseResult } from '@marcbachmann/cel-js'
-import { parseQuantity } from '../../../api/quantity.ts'
+import { kubernetesEnvironment } from '../cel/library.ts'
 import type { FieldError } from '../descriptor.ts'
 import { isRecord } from '../object.ts'
 import { propertyOf } from './schema.ts'
 import type { Rule, Schema } from './schema.ts'
-import { patternOf } from './validate.ts'
 
 /** Steps that one rule may take, as its bound is reckoned (k8s.io/apiserver/pkg/apis/cel: PerCallLimit). */
 const stepsMax = 1_000_000
 const compiledMax = 5000
 const loops = new Set(['all', 'exists', 'exists_one', 'existsOne', 'map', 'filter', 'transformList', 'transformMap'])
 
-const environment = new Environment({ enableOptionalTypes: true, homogeneousAggregateLiterals: false, limits: { maxAstNodes: 5000, maxDepth: 100 } })
-  .registerVariable('self', 'dyn')
-  .registerVariable('oldSelf', 'dyn')
-  .registerFunction('list.isSorted(): bool', (list: readonly never[]) => list.every((item, i) => i === 0 || (list[i - 1] as unknown as string) <= (item as unknown as string)))
-  .registerFunction('list.sum(): dyn', (list: readonly (number | bigint)[]) => list.reduce((sum, item) => (typeof sum === 'bigint' && typeof item === 'bigint' ? sum + item : Number(sum) + Number(item)), 0n as number | bigint))
-  .registerFunction('list.min(): dyn', (list: readonly never[]) => list.reduce((least, item) => (item < least ? item : least)))
-  .registerFunction('list.max(): dyn', (list: readonly never[]) => list.reduce((most, item) => (item > most ? item : most)))
-  .registerFunction('string.find(string): string', (text: string, pattern: string) => patternOf(pattern)?.exec(text)?.[0] ?? '')
-  .registerFunction('isQuantity(string): bool', (text: string) => isReadable(() => parseQuantity(text)))
-  .registerFunction('compareQuantity(string, string): int', (a: string, b: string) => BigInt(Math.sign(parseQuantity(a) - parseQuantity(b))))
-  .registerFunction('isURL(string): bool', (text: string) => URL.canParse(text))
-
-function isReadable(read: () => unknown): boolean {
-  try {
-    read()
-    return true
-  } catch {
-    // To find that out is what was asked for.
-    return false
-  }
-}
+const environment = kubernetesEnvironment().registerVariable('self', 'dyn').registerVariable('oldSelf', 'dyn')
 
 interface Compiled {
   readonly evaluate: ParseResult
