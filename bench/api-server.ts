@@ -16,6 +16,7 @@ import { EtcdConnection } from '../controlplane/store/etcd/rpc.ts'
 import { openSqliteStore } from '../controlplane/store/index.ts'
 import { hasEtcd, startEtcd } from '../controlplane/store/test-support/etcd.ts'
 import { spread } from './run.ts'
+import { grpcPuts } from './test-support/grpc-puts.ts'
 import type { Figure } from './run.ts'
 
 const program = new URL('../controlplane/apiserver/test-support/serve.ts', import.meta.url).pathname
@@ -118,10 +119,18 @@ async function writes(folder: string): Promise<Figure[]> {
   if (member === undefined) return figures
   try {
     const connection = new EtcdConnection([member.url], {}, systemClock)
+    const usual = grpcPuts(member.url)
     const value = Buffer.alloc(1024, 'x')
-    const put = (prefix: string) => (i: number) => connection.call('Txn', { success: [{ request_put: { key: Buffer.from(`/${prefix}/${i}`), value } }] })
-    await perSecond(1000, lanes, put('warm'))
-    figures.push({ name: 'etcd: raw puts of 1 KB', unit, values: { sequential: await perSecond(sequentialWrites, 1, put('one')), [`${lanes}-way`]: await perSecond(parallelWrites, lanes, put('many')) } })
+    const clients = {
+      'the usual gRPC client (@grpc/grpc-js)': usual.put,
+      'our own': (key: Buffer) => connection.call('Txn', { success: [{ request_put: { key, value } }] }),
+    }
+    for (const [name, put] of Object.entries(clients)) {
+      const keyed = (prefix: string) => (i: number) => put(Buffer.from(`/${name}/${prefix}/${i}`), value)
+      await perSecond(1000, lanes, keyed('warm'))
+      figures.push({ name: `etcd: raw puts of 1 KB by ${name}`, unit, values: { sequential: await perSecond(sequentialWrites, 1, keyed('one')), [`${lanes}-way`]: await perSecond(parallelWrites, lanes, keyed('many')) } })
+    }
+    usual.close()
     connection.close()
     figures.push({ name: 'etcd: creates of 1 KB', unit, values: await createsOn(join(folder, 'writes-etcd'), `etcd=${member.url}`) })
   } finally {

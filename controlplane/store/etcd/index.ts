@@ -3,10 +3,10 @@ import { systemClock } from '../../../api/clock.ts'
 import type { Clock } from '../../../api/clock.ts'
 import { planWrite, prefixEnd, StoreError } from '../store.ts'
 import type { Entry, Range, RangeOptions, Store, StoreWatch, WatchOptions, Write } from '../store.ts'
+import type { EtcdKeyValue, RangeReply, RangeRequest, TxnReply } from './messages.ts'
 import { EtcdConnection } from './rpc.ts'
 import type { EtcdTls } from './rpc.ts'
 import { EtcdWatch } from './watch.ts'
-import type { EtcdKeyValue } from './watch.ts'
 
 export interface EtcdStoreOptions extends EtcdTls {
   /** `http://` or `https://` with host and port; members of one cluster. */
@@ -16,20 +16,10 @@ export interface EtcdStoreOptions extends EtcdTls {
   readonly clock?: Clock
 }
 
-interface RangeReply {
-  readonly header: { readonly revision: string }
-  readonly kvs: readonly EtcdKeyValue[]
-  readonly count: string
-}
-
-interface TxnReply {
-  readonly header: { readonly revision: string }
-  readonly succeeded: boolean
-  readonly responses: readonly { readonly response_range?: RangeReply }[]
-}
-
 /** Keys asked for in one go: a list of many pods does not hold up etcd's other readers. */
 const pageSize = 2000
+/** etcd's Compare.EQUAL and Compare.MOD. */
+const [equal, mod] = [0, 2]
 
 /** Opens a store in etcd. Nothing is asked before the first use; what cannot be reached is then a `StoreError`. */
 export function openEtcdStore(options: EtcdStoreOptions): Store {
@@ -98,10 +88,10 @@ class EtcdStore implements Store {
     let { revision } = options
     for (;;) {
       const page = Math.min(pageSize, limit - entries.length)
-      const { header, kvs, count } = await this.#range({ key: from, range_end: end, limit: String(page), ...atRevision(revision) })
-      revision ??= Number(header.revision)
+      const { header, kvs, count } = await this.#range({ key: from, range_end: end, limit: page, ...atRevision(revision) })
+      revision ??= header?.revision ?? 0
       for (const kv of kvs) entries.push(this.#entryOf(kv))
-      const remaining = Number(count) - kvs.length
+      const remaining = count - kvs.length
       if (remaining === 0 || entries.length >= limit) return { revision, entries, remaining }
       from = Buffer.concat([(kvs.at(-1) as EtcdKeyValue).key, Buffer.of(0)])
     }
@@ -136,7 +126,7 @@ class EtcdStore implements Store {
     const target = Math.min(revision, await this.currentRevision())
     if (target <= this.#compacted) return
     try {
-      await this.#connection.call('Compact', { revision: String(target) })
+      await this.#connection.call('Compact', { revision: target })
     } catch (error) {
       if (!(error instanceof StoreError && error.code === 'compacted')) throw error
     }
@@ -146,7 +136,7 @@ class EtcdStore implements Store {
   /** Each member that was named, one after the other: the others serve meanwhile. */
   async defragment(): Promise<void> {
     this.#checkOpen()
-    await this.#connection.callEach('Defragment', {})
+    await this.#connection.defragmentEach()
   }
 
   async close(): Promise<void> {
@@ -161,14 +151,14 @@ class EtcdStore implements Store {
     const key = this.#keyOf(write.key)
     // To etcd, 0 is the revision of a key that is not there; 1 is no key's.
     const expected = write.kind === 'create' ? 0 : Math.max(write.modRevision, 1)
-    const change = write.kind === 'delete' ? { request_delete_range: { key } } : { request_put: { key, value: write.value } }
+    const change = write.kind === 'delete' ? { request_delete_range: { key } } : { request_put: { key, value: Buffer.from(write.value.buffer, write.value.byteOffset, write.value.byteLength) } }
     let isRepeated = false
-    const reply = await this.#connection.call<TxnReply>('Txn', {
-      compare: [{ result: 'EQUAL', target: 'MOD', key, mod_revision: String(expected) }],
+    const reply = await this.#connection.call('Txn', {
+      compare: [{ result: equal, target: mod, key, mod_revision: expected }],
       success: [change],
       failure: [{ request_range: { key } }],
     }, () => (isRepeated = true))
-    const revision = reply.succeeded ? Number(reply.header.revision) : this.#refused(write, reply, isRepeated)
+    const revision = reply.succeeded ? reply.header?.revision ?? 0 : this.#refused(write, reply, isRepeated)
     await Promise.all([...this.#watches].filter((watch) => watch.covers(write.key)).map((watch) => watch.reached(revision)))
     return revision
   }
@@ -181,22 +171,22 @@ class EtcdStore implements Store {
     const kv = responses[0]?.response_range?.kvs[0]
     if (isRepeated) {
       const isDone = write.kind === 'delete' ? kv === undefined : kv !== undefined && Buffer.compare(kv.value, write.value) === 0
-      if (isDone) return kv === undefined ? Number(header.revision) : Number(kv.mod_revision)
+      if (isDone) return kv === undefined ? (header?.revision ?? 0) : kv.mod_revision
     }
-    const state = kv === undefined ? undefined : { createRevision: Number(kv.create_revision), modRevision: Number(kv.mod_revision) }
+    const state = kv === undefined ? undefined : { createRevision: kv.create_revision, modRevision: kv.mod_revision }
     const refusal = planWrite(write, state, 0)
     throw refusal instanceof StoreError ? refusal : new StoreError('conflict', `Cannot ${write.kind} ${write.key}: etcd refused it`)
   }
 
-  async #range(request: object): Promise<RangeReply> {
+  async #range(request: RangeRequest): Promise<RangeReply> {
     if (this.#compactedKnown === undefined) await this.#learnCompacted()
-    return this.#connection.call<RangeReply>('Range', request)
+    return this.#connection.call('Range', request)
   }
 
   async #readRevision(): Promise<number> {
     try {
       const { header } = await this.#range({ key: this.#keyOf('/'), keys_only: true })
-      return Number(header.revision)
+      return header?.revision ?? 0
     } finally {
       this.#reading = undefined
     }
@@ -206,7 +196,7 @@ class EtcdStore implements Store {
   #learnCompacted(): Promise<void> {
     const isThere = async (revision: number): Promise<boolean> => {
       try {
-        await this.#connection.call('Range', { key: this.#keyOf('/'), revision: String(revision), count_only: true })
+        await this.#connection.call('Range', { key: this.#keyOf('/'), revision, count_only: true })
         return true
       } catch (error) {
         if (error instanceof StoreError && error.code === 'compacted') return false
@@ -215,8 +205,8 @@ class EtcdStore implements Store {
     }
     const learn = async (): Promise<void> => {
       if (await isThere(1)) return
-      const { header } = await this.#connection.call<RangeReply>('Range', { key: this.#keyOf('/'), keys_only: true })
-      let [gone, there] = [1, Number(header.revision)]
+      const { header } = await this.#connection.call('Range', { key: this.#keyOf('/'), keys_only: true })
+      let [gone, there] = [1, header?.revision ?? 1]
       while (there - gone > 1) {
         const middle = Math.floor((gone + there) / 2)
         if (await isThere(middle)) there = middle
@@ -240,7 +230,7 @@ class EtcdStore implements Store {
   }
 
   #entryOf(kv: EtcdKeyValue): Entry {
-    return { key: kv.key.toString().slice(this.#root.length), value: kv.value, createRevision: Number(kv.create_revision), modRevision: Number(kv.mod_revision) }
+    return { key: kv.key.toString().slice(this.#root.length), value: kv.value, createRevision: kv.create_revision, modRevision: kv.mod_revision }
   }
 
   #checkOpen(): void {
@@ -248,8 +238,8 @@ class EtcdStore implements Store {
   }
 }
 
-function atRevision(revision: number | undefined): { readonly revision?: string } {
-  return revision === undefined ? {} : { revision: String(revision) }
+function atRevision(revision: number | undefined): { readonly revision?: number } {
+  return revision === undefined ? {} : { revision }
 }
 
 function closedError(): StoreError {

@@ -1,14 +1,14 @@
-// Calls to an etcd cluster: one client an endpoint, the next one when the one in use is gone or has no leader.
+// Calls to an etcd cluster: one connection an endpoint, the next one when the one in use is gone or has no leader.
 import { readFileSync } from 'node:fs'
-import { isIP } from 'node:net'
-import { checkServerIdentity } from 'node:tls'
-import { Client, credentials, Metadata, status } from '@grpc/grpc-js'
-import type { ChannelCredentials, ClientDuplexStream, ServiceError } from '@grpc/grpc-js'
-import { loadSync } from '@grpc/proto-loader'
-import type { MethodDefinition, ServiceDefinition } from '@grpc/proto-loader'
+import type { SecureClientSessionOptions } from 'node:http2'
 import type { Clock } from '../../../api/clock.ts'
 import { StoreError } from '../store.ts'
 import type { StoreErrorCode } from '../store.ts'
+import { GrpcEndpoint, GrpcError, status } from './grpc.ts'
+import type { GrpcStream } from './grpc.ts'
+import { methods, watchPath, watchRequest, watchResponse } from './messages.ts'
+import type { WatchReply } from './messages.ts'
+import type { Decoded, Sent } from './protobuf.ts'
 
 export interface EtcdTls {
   /** PEM files, as kube-apiserver's --etcd-cafile, --etcd-certfile and --etcd-keyfile. */
@@ -20,49 +20,41 @@ export interface EtcdTls {
 const attemptMs = 5000
 /** How long a call goes on trying before it says that etcd is not there. */
 const patienceMs = 15_000
+const defragmentMs = 120_000
 const pauseMs = 25
 const pauseMaxMs = 500
 
-/** Numbers of 64 bits come as text: JavaScript's would lose digits. */
-const definitions = loadSync(new URL('etcd.proto', import.meta.url).pathname, { keepCase: true, longs: String, enums: String, oneofs: true, defaults: true })
-
-function methodOf(service: 'KV' | 'Watch' | 'Maintenance', name: string): MethodDefinition<object, object> {
-  const method = (definitions[`etcdserverpb.${service}`] as ServiceDefinition)[name]
-  if (method === undefined) throw new Error(`Cannot call ${service}.${name} of etcd: it is not in etcd.proto`)
-  return method
-}
-
-const methods = { Range: methodOf('KV', 'Range'), Txn: methodOf('KV', 'Txn'), Compact: methodOf('KV', 'Compact'), Defragment: methodOf('Maintenance', 'Defragment') }
-const watchMethod = methodOf('Watch', 'Watch')
-
-/** A member that has lost its leader ends watches instead of keeping them silent (clientv3.WithRequireLeader). */
-function requireLeader(): Metadata {
-  const metadata = new Metadata()
-  metadata.set('hasleader', 'true')
-  return metadata
-}
+type Methods = typeof methods
+type Request<Name extends keyof Methods> = Sent<Decoded<Methods[Name]['request']>>
+type WatchWish = NonNullable<Sent<Decoded<typeof watchRequest>>['create_request']>
+type Reply<Name extends keyof Methods> = Decoded<Methods[Name]['reply']>
 
 export class EtcdConnection {
-  readonly #clients: readonly Client[]
+  readonly #endpoints: readonly GrpcEndpoint[]
   readonly #clock: Clock
   #current = 0
   #closed = false
 
   constructor(urls: readonly string[], tls: EtcdTls, clock: Clock) {
     this.#clock = clock
-    this.#clients = urls.map((url) => clientOf(url, tls))
+    const options = secured(tls)
+    this.#endpoints = urls.map((url) => new GrpcEndpoint(checkedUrl(url), options, clock))
   }
 
   /** One call, tried again on the next endpoint while none answers. After `onRetry`, an attempt may have been carried out unheard. */
-  async call<Reply>(name: keyof typeof methods, request: object, onRetry?: () => void): Promise<Reply> {
+  async call<Name extends keyof Methods>(name: Name, request: Request<Name>, onRetry?: () => void): Promise<Reply<Name>> {
+    const { path, request: layout, reply } = methods[name]
+    const encoded = layout.encode(request)
     const until = this.#clock.monotonicMs() + patienceMs
     for (let pause = pauseMs; ; pause = Math.min(pause * 2, pauseMaxMs)) {
+      if (this.#closed) throw new StoreError('closed', 'Cannot use the store: it was closed')
       const endpoint = this.#current
       try {
-        return await this.#once<Reply>(endpoint, name, request)
+        return reply.decode(await this.#endpoint(endpoint).call(path, encoded, attemptMs)) as Reply<Name>
       } catch (error) {
         if (this.#closed) throw new StoreError('closed', 'Cannot use the store: it was closed')
-        if (!isPassing(error as ServiceError) || this.#clock.monotonicMs() > until) throw storeErrorOf(error as ServiceError)
+        if (!(error instanceof GrpcError)) throw error
+        if (!isPassing(error) || this.#clock.monotonicMs() > until) throw storeErrorOf(error)
         this.leave(endpoint)
         onRetry?.()
       }
@@ -70,80 +62,60 @@ export class EtcdConnection {
     }
   }
 
-  /** The same call to every endpoint (defragmentation is each member's own). */
-  async callEach(name: keyof typeof methods, request: object): Promise<void> {
-    for (let endpoint = 0; endpoint < this.#clients.length; endpoint++) {
+  /** Every member does it, one after the other (defragmentation is each member's own). */
+  async defragmentEach(): Promise<void> {
+    const { path, request } = methods.Defragment
+    for (const endpoint of this.#endpoints) {
       try {
-        await this.#once(endpoint, name, request, 120_000)
+        await endpoint.call(path, request.encode({}), defragmentMs)
       } catch (error) {
-        throw storeErrorOf(error as ServiceError)
+        throw error instanceof GrpcError ? storeErrorOf(error) : error
       }
     }
   }
 
-  openWatch(): { readonly endpoint: number; readonly stream: ClientDuplexStream<object, object> } {
-    const { path, requestSerialize, responseDeserialize } = watchMethod
+  openWatch(onReply: (reply: WatchReply) => void, onEnd: () => void): { readonly endpoint: number; readonly watch: (wish: WatchWish) => void; readonly cancel: () => void } {
     const endpoint = this.#current
-    return { endpoint, stream: this.#client(endpoint).makeBidiStreamRequest(path, requestSerialize, responseDeserialize, requireLeader(), {}) }
+    const stream: GrpcStream = this.#endpoint(endpoint).stream(watchPath, { onMessage: (message) => onReply(watchResponse.decode(message)), onEnd })
+    return { endpoint, watch: (wish) => stream.write(watchRequest.encode({ create_request: wish })), cancel: () => stream.cancel() }
   }
 
   /** What failed at an endpoint goes to the next one, unless somebody has moved on already. */
   leave(endpoint: number): void {
-    if (endpoint === this.#current) this.#current = (endpoint + 1) % this.#clients.length
+    if (endpoint === this.#current) this.#current = (endpoint + 1) % this.#endpoints.length
   }
 
   close(): void {
     this.#closed = true
-    for (const client of this.#clients) client.close()
+    for (const endpoint of this.#endpoints) endpoint.close()
   }
 
-  #client(endpoint: number): Client {
-    return this.#clients[endpoint] as Client
-  }
-
-  #once<Reply>(endpoint: number, name: keyof typeof methods, request: object, ms = attemptMs): Promise<Reply> {
-    const { path, requestSerialize, responseDeserialize } = methods[name]
-    return new Promise((resolve, reject) => {
-      this.#client(endpoint).makeUnaryRequest(path, requestSerialize, responseDeserialize, request, requireLeader(), { deadline: Date.now() + ms }, (error, reply) => {
-        if (error === null) resolve(reply as Reply)
-        else reject(error)
-      })
-    })
+  #endpoint(index: number): GrpcEndpoint {
+    return this.#endpoints[index] as GrpcEndpoint
   }
 }
 
-function clientOf(url: string, tls: EtcdTls): Client {
-  const { protocol, host, hostname } = new URL(url)
-  const address = hostname.replace(/^\[|\]$/g, '')
+function checkedUrl(url: string): string {
+  const { protocol } = new URL(url)
   if (protocol !== 'http:' && protocol !== 'https:') throw new Error(`Cannot use the etcd endpoint ${url}: it must begin with http:// or https://`)
-  return new Client(host, protocol === 'https:' ? secured(tls, address) : credentials.createInsecure(), {
-    // TLS names no server by its address (RFC 6066, 3); what its certificate is for is checked all the same.
-    ...(protocol === 'https:' && isIP(address) !== 0 ? { 'grpc.ssl_target_name_override': 'etcd' } : {}),
-    'grpc.max_receive_message_length': -1,
-    'grpc.max_send_message_length': -1,
-    'grpc.initial_reconnect_backoff_ms': 100,
-    'grpc.max_reconnect_backoff_ms': 1000,
-    // A member that went without a word is noticed; etcd refuses pings more often than every 5 s.
-    'grpc.keepalive_time_ms': 10_000,
-    'grpc.keepalive_timeout_ms': 3000,
-  })
+  return url
 }
 
-function secured({ caFile, certFile, keyFile }: EtcdTls, address: string): ChannelCredentials {
-  const read = (file: string | undefined): Buffer | null => (file === undefined ? null : readFileSync(file))
-  return credentials.createSsl(read(caFile), read(keyFile), read(certFile), { checkServerIdentity: (_name, certificate) => checkServerIdentity(address, certificate) })
+function secured({ caFile, certFile, keyFile }: EtcdTls): SecureClientSessionOptions {
+  const read = (name: 'ca' | 'cert' | 'key', file: string | undefined): SecureClientSessionOptions => (file === undefined ? {} : { [name]: readFileSync(file) })
+  return { ...read('ca', caFile), ...read('cert', certFile), ...read('key', keyFile) }
 }
 
 /** Failures of the endpoint or of the moment; the next endpoint, or the same one a little later, may do it. */
-function isPassing({ code, details }: ServiceError): boolean {
-  return code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED || (code === status.UNKNOWN && /leader|timed out|stopped/.test(details)) || (code === status.CANCELLED)
+function isPassing({ code, message }: GrpcError): boolean {
+  return code === status.unavailable || code === status.deadlineExceeded || (code === status.unknown && /leader|timed out|stopped/.test(message)) || (code === status.cancelled)
 }
 
 /** etcd's errors (etcdserver/api/v3rpc/rpctypes) in the store's words. */
-function storeErrorOf(error: ServiceError): StoreError {
-  const { code, details } = error
-  const known: StoreErrorCode | undefined = /has been compacted/.test(details) ? 'compacted' : /future revision/.test(details) ? 'future' : /space exceeded/.test(details) ? 'full' : undefined
-  if (known !== undefined) return new StoreError(known, `Cannot use etcd: ${details.replace(/^etcdserver: /, '')}`, { cause: error })
-  const isAway = code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED
-  return new StoreError('io', isAway ? `Cannot reach etcd: ${details}; is it running, and has it a majority of its members?` : `Cannot use etcd: ${details}`, { cause: error })
+function storeErrorOf(error: GrpcError): StoreError {
+  const { code, message } = error
+  const known: StoreErrorCode | undefined = /has been compacted/.test(message) ? 'compacted' : /future revision/.test(message) ? 'future' : /space exceeded/.test(message) ? 'full' : undefined
+  if (known !== undefined) return new StoreError(known, `Cannot use etcd: ${message.replace(/^etcdserver: /, '')}`, { cause: error })
+  const isAway = code === status.unavailable || code === status.deadlineExceeded
+  return new StoreError('io', isAway ? `Cannot reach etcd: ${message}; is it running, and has it a majority of its members?` : `Cannot use etcd: ${message}`, { cause: error })
 }

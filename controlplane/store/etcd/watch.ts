@@ -1,27 +1,15 @@
 // One watch in etcd that outlives the member it began at: it goes on elsewhere from the revision it has seen last.
-import type { ClientDuplexStream } from '@grpc/grpc-js'
 import type { Clock } from '../../../api/clock.ts'
 import { StoreError } from '../store.ts'
 import type { Change, StoreWatch, WatchOptions } from '../store.ts'
+import type { WatchReply } from './messages.ts'
 import type { EtcdConnection } from './rpc.ts'
-
-export interface EtcdKeyValue {
-  readonly key: Buffer
-  readonly value: Buffer
-  readonly create_revision: string
-  readonly mod_revision: string
-}
-
-interface WatchReply {
-  readonly header: { readonly revision: string }
-  readonly canceled: boolean
-  readonly compact_revision: string
-  readonly events: readonly { readonly type: 'PUT' | 'DELETE'; readonly kv: EtcdKeyValue }[]
-}
 
 /** A compaction's answer comes at once, a lost member's next try after this. */
 const pauseMs = 50
 const pauseMaxMs = 1000
+/** The type of an event that is no deletion. */
+const put = 0
 
 export interface EtcdWatchOptions {
   readonly connection: EtcdConnection
@@ -39,7 +27,7 @@ export interface EtcdWatchOptions {
  */
 export class EtcdWatch implements StoreWatch {
   readonly #options: EtcdWatchOptions
-  #stream: ClientDuplexStream<object, object> | undefined
+  #stream: { cancel(): void } | undefined
   #seen: number
   #ended = false
   #pause = pauseMs
@@ -75,33 +63,29 @@ export class EtcdWatch implements StoreWatch {
   }
 
   #open(): void {
-    const { endpoint, stream } = this.#options.connection.openWatch()
-    this.#stream = stream
     let isOver = false
     const goOn = (): void => {
       if (isOver) return
       isOver = true
       stream.cancel()
       if (this.#ended) return
-      this.#options.connection.leave(endpoint)
+      this.#options.connection.leave(stream.endpoint)
       this.#options.clock.setTimeout(() => void (this.#ended || this.#open()), this.#pause)
       this.#pause = Math.min(this.#pause * 2, pauseMaxMs)
     }
-    stream.on('data', (reply: object) => {
+    const stream = this.#options.connection.openWatch((reply) => {
       if (isOver || this.#ended) return
-      if (!this.#take(reply as WatchReply)) goOn()
-    })
-    stream.on('error', goOn)
-    stream.on('end', goOn)
+      if (!this.#take(reply)) goOn()
+    }, goOn)
+    this.#stream = stream
     // From the revision seen last, not the one after it: etcd refuses what begins before its compacted revision, and so
     // says when the deletion that stood exactly there is gone. It is skipped when it arrives.
-    const start = Math.max(1, this.#seen)
-    stream.write({ create_request: { key: Buffer.of(0), range_end: Buffer.of(0), start_revision: String(start), fragment: true } })
+    stream.watch({ key: Buffer.of(0), range_end: Buffer.of(0), start_revision: Math.max(1, this.#seen), fragment: true })
   }
 
   /** Whether this stream is to be listened to further. */
   #take(reply: WatchReply): boolean {
-    const compacted = Number(reply.compact_revision)
+    const compacted = reply.compact_revision
     if (compacted > 0) {
       this.#options.onCompacted(compacted)
       this.end(new StoreError('compacted', `Cannot watch from revision ${this.#seen + 1}: history up to ${compacted} was compacted`))
@@ -110,7 +94,7 @@ export class EtcdWatch implements StoreWatch {
     if (reply.canceled) return false
     this.#pause = pauseMs
     const newest = reply.events.at(-1)
-    if (newest !== undefined) this.#deliver(reply.events, Number(newest.kv.mod_revision))
+    if (newest?.kv !== undefined) this.#deliver(reply.events, newest.kv.mod_revision)
     return true
   }
 
@@ -119,10 +103,9 @@ export class EtcdWatch implements StoreWatch {
     const whole = root + prefix
     const changes: Change[] = []
     for (const { type, kv } of events) {
-      const revision = Number(kv.mod_revision)
-      if (revision <= this.#seen) continue
+      if (kv === undefined || kv.mod_revision <= this.#seen) continue
       const key = kv.key.toString()
-      if (key.startsWith(whole)) changes.push({ revision, key: key.slice(root.length), value: type === 'PUT' ? kv.value : undefined, createRevision: Number(kv.create_revision) })
+      if (key.startsWith(whole)) changes.push({ revision: kv.mod_revision, key: key.slice(root.length), value: type === put ? kv.value : undefined, createRevision: kv.create_revision })
     }
     if (newest <= this.#seen) return
     this.#seen = newest
