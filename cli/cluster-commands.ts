@@ -1,6 +1,7 @@
-/** The commands for local clusters: `up`, `down`, `status`, `node`, `kubeconfig`, `image`, `kubectl`. */
+/** The commands for local clusters: `up`, `down`, `status`, `node`, `kubeconfig`, `image`, `kubectl`, `trace`. */
 import { Option } from 'commander'
 import type { Command } from 'commander'
+import type { TraceFlags } from './commands/trace.ts'
 import type { UpFlags } from './commands/up.ts'
 import { overlay, wholeNumber } from './option-values.ts'
 
@@ -33,10 +34,12 @@ export function addClusterCommands(program: Command): void {
     .addOption(new Option('--name <name>', 'the cluster (before the arguments of kubectl)').default('dev'))
     .passThroughOptions().allowUnknownOption().helpOption(false)
     .action(async (args: string[], options) => (await import('./commands/kubectl.ts')).runKubectl(args, options as { name: string }))
-  program.command('trace').description('why does, or does not, this reach that').argument('<from>').argument('<to>')
-    .action(() => {
-      throw new Error("Cannot trace: 'fairway trace' is not there yet; 'fairway proxy explain SERVICE' and 'fairway dns query NAME' say what services and names lead to")
-    })
+  program.command('trace').description('why does, or does not, this reach that')
+    .argument('<from>', 'pod/[NAMESPACE/]NAME or node/NAME').argument('<to>', 'svc/[NAMESPACE/]NAME[:PORT], pod/[NAMESPACE/]NAME[:PORT] or ADDRESS[:PORT]')
+    .addOption(nameOption())
+    .option('-n, --namespace <namespace>', 'of what is named without one', 'default')
+    .addOption(new Option('--protocol <protocol>', "default: that of the service's port, or tcp").choices(['tcp', 'udp']))
+    .action(async (from: string, to: string, options) => (await import('./commands/trace.ts')).runTrace(from, to, options as TraceFlags))
   addNodeCommands(program.command('node').description('try out failures: stop, start, partition and heal hosts; run programs in them'))
   addImageCommands(program.command('image').description('bring images onto every host'))
 }
