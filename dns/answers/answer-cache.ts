@@ -1,104 +1,132 @@
 /**
  * Answers as bytes, ready to be sent again: a hit copies them and puts in the id, the flags that are copied from a query, and the
  * question in the query's own case (names of the answer that equal the question's point into it). There is no time in it: an
- * answer lives as long as what it rests on.
+ * answer lives as long as what it rests on. Bounded by bytes; the oldest go first.
  */
-import { TYPE } from '../wire/index.ts'
+import { RCODE, TYPE } from '../wire/index.ts'
+import type { Validity } from '../zone/validity.ts'
 import type { Reply } from './handler.ts'
+import { keyScratch } from './plain-query.ts'
+import type { PlainQuery } from './plain-query.ts'
+import { Slab } from './slab.ts'
+import type { Chunk } from './slab.ts'
 
-/** A query of the common form, read without decoding it. */
-export interface PlainQuery {
-  /** The question in small letters, as a string of bytes. */
-  readonly key: string
-  /** Where the question ends. */
-  readonly questionEnd: number
-  readonly edns: boolean
-  readonly dnssecOk: boolean
-  /** The asker's UDP payload size; 512 without EDNS. */
-  readonly payloadSize: number
-}
-
+/** The bytes of an answer without OPT, its question in small letters, and behind them the options for askers that speak EDNS. */
 interface Rendered {
-  readonly bytes: Buffer
-  readonly reply: Reply
-  /** The options of the OPT record, for askers that speak EDNS. */
-  readonly options: Uint8Array
-  /** Where address records of one size stand that may be sent in any order. */
-  readonly rotation: { readonly start: number; readonly size: number; readonly count: number } | undefined
+  readonly chunk: Chunk
+  readonly at: number
+  readonly room: number
+  readonly length: number
+  readonly optionsLength: number
+  /** The size of the address records behind the question, which may be sent in any order; 0: there are none, or of several kinds. */
+  readonly recordSize: number
+  readonly validity: readonly Validity[]
 }
 
 const headerBytes = 12
 const optBytes = 11
 /** Answers that exist are as many as the cluster has names; those that do not are as many as anyone makes up. */
-const positiveMax = 100_000
-const negativeMax = 20_000
-const keyScratch = Buffer.alloc(260)
+const existingBytesMax = 32 * 1024 * 1024
+const madeUpShare = 8
 
 export interface AnswerCacheOptions {
   /** The payload size that this server announces. */
   readonly payloadSize: number
   readonly random: () => number
+  /** For answers that exist; those that do not may have an eighth of it besides. */
+  readonly bytesMax?: number
 }
 
 export class AnswerCache {
-  readonly #positive = new Map<string, Rendered>()
-  readonly #negative = new Map<string, Rendered>()
+  /** By the hash of the question. Of two with the same one the later stays. */
+  readonly #rendered = new Map<number, Rendered>()
   readonly #options: AnswerCacheOptions
+  readonly #existing: Slab
+  readonly #madeUp: Slab
   hits = 0
 
   constructor(options: AnswerCacheOptions) {
     this.#options = options
+    const forget = (chunk: Chunk): void => {
+      for (const key of chunk.keys) if (this.#rendered.get(key)?.chunk === chunk) this.#rendered.delete(key)
+    }
+    const { bytesMax = existingBytesMax } = options
+    this.#existing = new Slab(bytesMax, forget)
+    this.#madeUp = new Slab(bytesMax / madeUpShare, forget)
   }
 
   get size(): number {
-    return this.#positive.size + this.#negative.size
+    return this.#rendered.size
   }
 
-  /** The answer to a query, when it is there and fits into `bytesMax`. */
-  get(query: Uint8Array, plain: PlainQuery, bytesMax: number): Buffer | undefined {
-    const map = this.#positive.has(plain.key) ? this.#positive : this.#negative
-    const rendered = map.get(plain.key)
-    if (rendered === undefined) return undefined
-    for (const { live } of rendered.reply.validity ?? []) {
+  /** What the answers take, the tables around them apart. */
+  get bytes(): number {
+    return this.#existing.bytes + this.#madeUp.bytes
+  }
+
+  /** The answer to the query that was read last, when it is there and fits into `bytesMax`, or can be cut to it. */
+  get(query: Uint8Array, plain: PlainQuery, limit: number): Buffer | undefined {
+    const rendered = this.#rendered.get(plain.hash)
+    if (rendered === undefined || !isOf(rendered, plain)) return undefined
+    for (const { live } of rendered.validity) {
       if (live) continue
-      map.delete(plain.key)
+      this.#rendered.delete(plain.hash)
       return undefined
     }
-    const { bytes } = rendered
-    const length = bytes.length + (plain.edns ? optBytes + rendered.options.length : 0)
-    if (length > bytesMax) return undefined
-    this.hits += 1
-    const out = Buffer.allocUnsafe(length)
-    out.set(bytes)
+    const { chunk, at, length, optionsLength, recordSize } = rendered
+    const optLength = plain.edns ? optBytes + optionsLength : 0
+    const whole = length + optLength <= limit
+    if (!whole && recordSize === 0) return undefined
+    const start = plain.questionEnd
+    const count = recordSize === 0 ? 0 : Math.floor(((whole ? length : limit - optLength) - start) / recordSize)
+    const end = whole ? length : start + count * recordSize
+    const out = Buffer.allocUnsafe(end + optLength)
+    const { bytes } = chunk
+    if (recordSize === 0) bytes.copy(out, 0, at, at + length)
+    else this.#rotate(out, rendered, { start, count, end })
     out[0] = query[0] ?? 0
     out[1] = query[1] ?? 0
-    out[2] = (bytes[2] ?? 0) | ((query[2] ?? 0) & 0x01)
-    out[3] = (bytes[3] ?? 0) | ((query[3] ?? 0) & 0x10)
-    for (let at = headerBytes; at < plain.questionEnd; at += 1) out[at] = query[at] ?? 0
-    if (rendered.rotation !== undefined) this.#rotate(out, rendered)
-    if (plain.edns) this.#appendOpt(out, bytes.length, plain.dnssecOk, rendered.options)
+    out[2] = (bytes[at + 2] ?? 0) | ((query[2] ?? 0) & 0x01) | (whole ? 0 : 0x02)
+    out[3] = (bytes[at + 3] ?? 0) | ((query[3] ?? 0) & 0x10)
+    for (let index = headerBytes; index < start; index += 1) out[index] = query[index] ?? 0
+    if (!whole) out.writeUInt16BE(count, 6)
+    if (plain.edns) this.#appendOpt(out, end, plain.dnssecOk, bytes.subarray(at + length, at + length + optionsLength))
+    this.hits += 1
     return out
   }
 
-  /** Keeps an answer: `bytes` is the whole of it without OPT, for a query with all copied flags off. */
-  set(key: string, reply: Reply, bytes: Buffer, options: Uint8Array): void {
-    const [map, max] = reply.answers.length > 0 ? [this.#positive, positiveMax] as const : [this.#negative, negativeMax] as const
-    if (map.size >= max) map.clear()
-    map.set(key, { bytes, reply, options, rotation: rotationOf(reply, bytes, headerBytes + key.length) })
+  /** Keeps an answer to the query that was read last: `bytes` is the whole of it without OPT, for a query with all copied flags off. */
+  set(plain: PlainQuery, reply: Reply, bytes: Buffer, options: Uint8Array): void {
+    if (bytes.length + options.length > 0xffff) return
+    const size = bytes.length + options.length
+    const slab = isBounded(reply, bytes.readUInt16BE(plain.questionEnd - 4)) ? this.#existing : this.#madeUp
+    const before = this.#rendered.get(plain.hash)
+    // An answer that changes is most often as long as it was.
+    const isReused = before !== undefined && before.room >= size && isOf(before, plain)
+    const { chunk, at } = isReused ? before : slab.take(size, plain.hash)
+    bytes.copy(chunk.bytes, at)
+    keyScratch.copy(chunk.bytes, at + headerBytes, 0, plain.questionEnd - headerBytes)
+    chunk.bytes.set(options, at + bytes.length)
+    this.#rendered.set(plain.hash, {
+      chunk, at, room: isReused ? before.room : size, length: bytes.length, optionsLength: options.length,
+      recordSize: recordSizeOf(reply, bytes, plain.questionEnd), validity: reply.validity ?? [],
+    })
   }
 
   clear(): void {
-    this.#positive.clear()
-    this.#negative.clear()
+    this.#rendered.clear()
+    this.#existing.clear()
+    this.#madeUp.clear()
   }
 
-  #rotate(out: Buffer, { bytes, rotation }: Rendered): void {
-    if (rotation === undefined) return
-    const { start, size, count } = rotation
-    const first = start + Math.floor(this.#options.random() * count) * size
-    const end = start + count * size
-    bytes.copy(out, start, first, end)
-    bytes.copy(out, start + end - first, start, first)
+  /** The header and `count` of the address records, from any one on. */
+  #rotate(out: Buffer, { chunk: { bytes }, at, length, recordSize }: Rendered, { start, count, end }: { readonly start: number; readonly count: number; readonly end: number }): void {
+    bytes.copy(out, 0, at, at + headerBytes)
+    const all = (length - start) / recordSize
+    const first = Math.floor(this.#options.random() * all)
+    const head = Math.min(count, all - first) * recordSize
+    bytes.copy(out, start, at + start + first * recordSize, at + start + first * recordSize + head)
+    bytes.copy(out, start + head, at + start, at + start + end - start - head)
   }
 
   #appendOpt(out: Buffer, at: number, dnssecOk: boolean, options: Uint8Array): void {
@@ -113,46 +141,23 @@ export class AnswerCache {
   }
 }
 
-/** Reads a query of the common form: one question in ASCII, at most an OPT record of version 0. Undefined for any other. */
-export function readPlain(query: Uint8Array): PlainQuery | undefined {
-  const { length } = query
-  // QR, opcode, AA and TC are 0; of the second byte only AD and CD may be set; one question, no answers.
-  if (length < headerBytes + 5 || ((query[2] ?? 0) & 0xfe) !== 0 || ((query[3] ?? 0) & 0xcf) !== 0) return undefined
-  if (query[4] !== 0 || query[5] !== 1 || query[6] !== 0 || query[7] !== 0 || query[8] !== 0 || query[9] !== 0 || query[10] !== 0) return undefined
-  let at = headerBytes
-  for (let size = query[at] ?? 0; size !== 0; size = query[at] ?? 0) {
-    const next = at + size + 1
-    if (size > 63 || next >= length || next > headerBytes + 254) return undefined
-    keyScratch[at - headerBytes] = size
-    for (at += 1; at < next; at += 1) {
-      const byte = query[at] ?? 0
-      if (byte > 0x7e) return undefined
-      keyScratch[at - headerBytes] = byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte
-    }
-  }
-  const questionEnd = at + 5
-  if (questionEnd > length) return undefined
-  for (; at < questionEnd; at += 1) keyScratch[at - headerBytes] = query[at] ?? 0
-  const key = keyScratch.toString('latin1', 0, questionEnd - headerBytes)
-  if (query[11] === 0) return length === questionEnd ? { key, questionEnd, edns: false, dnssecOk: false, payloadSize: 512 } : undefined
-  if (query[11] !== 1 || length < questionEnd + optBytes) return undefined
-  const isOpt = query[at] === 0 && query[at + 1] === 0 && query[at + 2] === TYPE.OPT && query[at + 5] === 0 && query[at + 6] === 0
-  if (!isOpt || length !== at + optBytes + word(query, at + 9)) return undefined
-  // Options are only counted through by the decoder: with any, the long way.
-  if (length !== at + optBytes) return undefined
-  return { key, questionEnd, edns: true, dnssecOk: ((query[at + 7] ?? 0) & 0x80) !== 0, payloadSize: Math.max(512, word(query, at + 3)) }
+/** Whether it is the answer to this very question: different ones may have one hash. */
+function isOf({ chunk: { bytes }, at }: Rendered, { questionEnd }: PlainQuery): boolean {
+  for (let index = 0; index < questionEnd - headerBytes; index += 1) if (bytes[at + headerBytes + index] !== keyScratch[index]) return false
+  return true
 }
 
-function word(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0)
+/** Whether there can only be as many answers of this kind as the cluster has names: of those that exist, for the types that everyone asks for. */
+function isBounded({ rcode, answers }: Reply, type: number): boolean {
+  return answers.length > 0 || (rcode === RCODE.NOERROR && (type === TYPE.A || type === TYPE.AAAA))
 }
 
-/** Several addresses of the question's own name, each written as a pointer to it: 12 bytes and the address. */
-function rotationOf({ answers }: Reply, bytes: Buffer, start: number): Rendered['rotation'] {
+/** Several addresses of the question's own name and nothing else, each written as a pointer to it: 12 bytes and the address. */
+function recordSizeOf({ answers, authorities, additionals }: Reply, bytes: Buffer, start: number): number {
   const [first] = answers
-  if (first === undefined || answers.length < 2 || (first.type !== TYPE.A && first.type !== TYPE.AAAA)) return undefined
+  if (first === undefined || answers.length < 2 || authorities.length + additionals.length > 0 || (first.type !== TYPE.A && first.type !== TYPE.AAAA)) return 0
   const size = first.type === TYPE.A ? 16 : 28
-  if (!answers.every(({ type, name }) => type === first.type && name === first.name)) return undefined
-  const isUniform = answers.every((_, index) => bytes.readUInt16BE(start + index * size) === (0xc000 | headerBytes))
-  return isUniform ? { start, size, count: answers.length } : undefined
+  if (!answers.every(({ type, name }) => type === first.type && name === first.name)) return 0
+  const isUniform = bytes.length === start + answers.length * size && answers.every((_, index) => bytes.readUInt16BE(start + index * size) === (0xc000 | headerBytes))
+  return isUniform ? size : 0
 }

@@ -2,10 +2,11 @@
 import type { Logger } from '../../api/log.ts'
 import { EDE, OPCODE, OPTION_EDE, RCODE, WireError, canonical, decodeHeader, decodeMessage, encodeMessage, headerBytes, message, messageBytesMax } from '../wire/index.ts'
 import type { Edns, Message } from '../wire/index.ts'
-import { AnswerCache, readPlain } from './answer-cache.ts'
-import type { PlainQuery } from './answer-cache.ts'
+import { AnswerCache } from './answer-cache.ts'
 import { ask, failure } from './handler.ts'
 import type { Handler, Query, Reply, Transport } from './handler.ts'
+import { readPlain } from './plain-query.ts'
+import type { PlainQuery } from './plain-query.ts'
 import type { QueryLog } from './query-log.ts'
 
 export interface ResponderOptions {
@@ -155,10 +156,10 @@ export class Responder {
     return encodeMessage(message({ id, opcode, recursionDesired, rcode, response: true }))
   }
 
-  #keep({ key }: PlainQuery, query: Message, reply: Reply): void {
+  #keep(plain: PlainQuery, query: Message, reply: Reply): void {
     const { edns: _edns, ...answer } = this.#message({ ...query, id: 0, recursionDesired: false, checkingDisabled: false }, reply)
     const whole = encodeMessage(answer)
-    if (!decodeHeader(whole).truncated) this.cache.set(key, reply, whole, optionsBytes(extendedErrorOption(reply)))
+    if (!decodeHeader(whole).truncated) this.cache.set(plain, reply, whole, optionsBytes(extendedErrorOption(reply)))
   }
 
   #write(query: Message, reply: Reply, transport: Transport): Buffer {

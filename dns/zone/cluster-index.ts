@@ -1,10 +1,12 @@
 /**
- * Every name of the cluster. Parts of it are immutable and replaced whole: a change of a service or slice drops that service's
- * names, which are built again when first asked for, so that the next question sees the change and a burst of changes costs one build.
+ * Every name of the cluster. Kept are the objects; the names of a service are made of them when one is asked for, and again after a change, so that the
+ * next question sees it and a burst of changes costs nothing. Only the names made last are kept: answers are kept rendered, in far fewer bytes.
  */
 import type { EndpointSlice, Namespace, Pod, Service } from '../../api/types.ts'
 import { addressBytes, addressRecord, addressText, nsRecord, ptrRecord, reverseName, soaRecord, txtRecord } from '../wire/index.ts'
 import type { ResourceRecord } from '../wire/index.ts'
+import { AddressBook } from './address-book.ts'
+import { BuiltNames } from './built-names.ts'
 import { serviceNameLabel } from './kept.ts'
 import { emptyNode, nodeOf } from './node.ts'
 import type { Lookup, Node } from './node.ts'
@@ -27,10 +29,13 @@ export interface ClusterIndexOptions {
 }
 
 interface ServiceEntry {
+  /** `namespace/name` */
+  readonly key: string
   service: Service | undefined
-  readonly slices: Map<string, EndpointSlice>
-  /** Undefined: to be built. */
-  names: ServiceNames | undefined
+  /** Most services have one. */
+  slices: readonly EndpointSlice[]
+  /** Until the service or one of its slices changes; made when something rests on it. */
+  validity: Validity | undefined
 }
 
 /** The version of the specification, section 2.2. */
@@ -43,13 +48,12 @@ export class ClusterIndex {
   readonly #namespaces = new Set<string>()
   /** Pods' names by `namespace/address`. */
   readonly #pods = new Map<string, Set<string>>()
-  /** Which services name an address; filled for the services in `#reversed`. */
-  readonly #reverse = new Map<string, Map<string, readonly string[]>>()
-  readonly #unreversed = new Set<string>()
-  readonly #reversed = new Map<string, ServiceNames>()
+  readonly #built = new BuiltNames()
+  readonly #addresses = new AddressBook()
   /** Until services, namespaces or pods appear or vanish: what names that do not exist rest on. */
   #existence = new Validity()
-  #addresses = new Validity()
+  /** Until any service or slice changes: what names of addresses rest on. */
+  #reverse = new Validity()
   #serial: number
 
   constructor(options: ClusterIndexOptions) {
@@ -73,19 +77,27 @@ export class ClusterIndex {
       this.#servicesIn.set(namespace, (this.#servicesIn.get(namespace) ?? 0) + (next === undefined ? -1 : 1))
       this.#endExistence()
     }
+    for (const address of clusterIPsOf(entry.service)) this.#addresses.remove(address, entry.key)
+    for (const address of clusterIPsOf(next)) this.#addresses.add(address, entry.key)
     entry.service = next
-    this.#changed(key, entry)
+    this.#changed(entry)
   }
 
   setSlice(old: EndpointSlice | undefined, next: EndpointSlice | undefined): void {
     for (const slice of [old, next]) {
       const service = slice?.metadata.labels?.[serviceNameLabel]
       if (slice === undefined || service === undefined) continue
-      const key = `${slice.metadata.namespace ?? ''}/${service}`
-      const entry = this.#entry(key)
-      if (slice === next) entry.slices.set(slice.metadata.name ?? '', slice)
-      else entry.slices.delete(slice.metadata.name ?? '')
-      this.#changed(key, entry)
+      const entry = this.#entry(`${slice.metadata.namespace ?? ''}/${service}`)
+      const known = entry.slices.find(({ metadata }) => metadata.name === slice.metadata.name)
+      if (known !== undefined) {
+        entry.slices = entry.slices.filter((other) => other !== known)
+        for (const address of addressesOf(known)) this.#addresses.remove(address, entry.key)
+      }
+      if (slice === next) {
+        entry.slices = [...entry.slices, slice]
+        for (const address of addressesOf(slice)) this.#addresses.add(address, entry.key)
+      }
+      this.#changed(entry)
     }
   }
 
@@ -129,11 +141,16 @@ export class ClusterIndex {
 
   /** The names of an address; a node of PTR records. */
   lookupAddress(address: Uint8Array): Lookup {
-    this.#buildReverse()
-    const names = [...(this.#reverse.get(addressText(address))?.values() ?? [])].flat()
+    const text = addressText(address)
+    const names = new Set<string>()
+    for (const key of this.#addresses.at(text)) {
+      const entry = this.#services.get(key)
+      if (entry?.service === undefined) continue
+      for (const name of this.#build(entry.service, entry).reverse.get(text) ?? []) names.add(name)
+    }
     const owner = reverseName(address)
-    const node = names.length === 0 ? undefined : nodeOf([...new Set(names)].map((name) => ptrRecord(owner, this.#options.ttlSeconds, name)))
-    return { node, validity: this.#addresses }
+    const node = names.size === 0 ? undefined : nodeOf([...names].map((name) => ptrRecord(owner, this.#options.ttlSeconds, name)))
+    return { node, validity: this.#reverse }
   }
 
   /** The zone's SOA record, as an answer or (with the negative TTL, RFC 2308) beside a negative one. */
@@ -171,7 +188,8 @@ export class ClusterIndex {
     if (entry?.service === undefined) return { node: undefined, validity, why: `there is no service ${service} in namespace ${namespace}` }
     const names = this.#build(entry.service, entry)
     const why = names.nodes.size === 0 ? `service ${service} in namespace ${namespace} has no ready endpoint` : `service ${service} in namespace ${namespace} has no such port or endpoint`
-    return { node: names.nodes.get(labels.slice(0, -3).join('.')), validity: names.validity, why }
+    entry.validity ??= new Validity()
+    return { node: names.nodes.get(labels.slice(0, -3).join('.')), validity: entry.validity, why }
   }
 
   #pod(labels: readonly string[]): Lookup {
@@ -195,42 +213,23 @@ export class ClusterIndex {
   #entry(key: string): ServiceEntry {
     const known = this.#services.get(key)
     if (known !== undefined) return known
-    const entry: ServiceEntry = { service: undefined, slices: new Map(), names: undefined }
+    const entry: ServiceEntry = { key, service: undefined, slices: [], validity: undefined }
     this.#services.set(key, entry)
     return entry
   }
 
-  #changed(key: string, entry: ServiceEntry): void {
-    entry.names?.validity.end()
-    entry.names = undefined
-    this.#unreversed.add(key)
-    this.#addresses.end()
-    this.#addresses = new Validity()
-    if (entry.service === undefined && entry.slices.size === 0) this.#services.delete(key)
+  #changed(entry: ServiceEntry): void {
+    entry.validity?.end()
+    entry.validity = undefined
+    this.#built.drop(entry.key)
+    this.#reverse.end()
+    this.#reverse = new Validity()
+    if (entry.service === undefined && entry.slices.length === 0) this.#services.delete(entry.key)
     this.#advanceSerial()
   }
 
-  #build(service: Service, entry: ServiceEntry): ServiceNames {
-    entry.names ??= serviceNames(service, [...entry.slices.values()], this.#options)
-    return entry.names
-  }
-
-  /** Brings the reverse index up to date with the services that changed since it was last asked. */
-  #buildReverse(): void {
-    for (const key of this.#unreversed) {
-      for (const address of this.#reversed.get(key)?.reverse.keys() ?? []) {
-        const byService = this.#reverse.get(address)
-        byService?.delete(key)
-        if (byService?.size === 0) this.#reverse.delete(address)
-      }
-      this.#reversed.delete(key)
-      const entry = this.#services.get(key)
-      if (entry?.service === undefined) continue
-      const names = this.#build(entry.service, entry)
-      this.#reversed.set(key, names)
-      for (const [address, targets] of names.reverse) this.#reverse.set(address, (this.#reverse.get(address) ?? new Map<string, readonly string[]>()).set(key, targets))
-    }
-    this.#unreversed.clear()
+  #build(service: Service, { key, slices }: ServiceEntry): ServiceNames {
+    return this.#built.get(key, () => serviceNames(service, slices, this.#options))
   }
 
   #endExistence(): void {
@@ -247,6 +246,14 @@ export class ClusterIndex {
 
 function keyOf(object: Service | undefined): string {
   return `${object?.metadata.namespace ?? ''}/${object?.metadata.name ?? ''}`
+}
+
+function clusterIPsOf(service: Service | undefined): readonly string[] {
+  return service?.spec.clusterIPs ?? (service?.spec.clusterIP === undefined ? [] : [service.spec.clusterIP])
+}
+
+function addressesOf({ endpoints }: EndpointSlice): readonly string[] {
+  return endpoints?.flatMap(({ addresses }) => addresses) ?? []
 }
 
 /** A pod that has ended no longer owns its addresses. */

@@ -7,15 +7,12 @@ import { TYPE, addressBytes, addressRecord, addressText, canonical, cnameRecord,
 import type { ResourceRecord } from '../wire/index.ts'
 import { emptyNode, nodeOf } from './node.ts'
 import type { Node } from './node.ts'
-import { Validity } from './validity.ts'
 
 export interface ServiceNames {
   /** By what stands before the service's name: nothing, `_http._tcp`, `_tcp`, or an endpoint's host name. */
   readonly nodes: ReadonlyMap<string, Node>
   /** Names for the addresses (text), for the reverse zones. */
   readonly reverse: ReadonlyMap<string, readonly string[]>
-  /** Until the service or one of its slices changes. */
-  readonly validity: Validity
 }
 
 export interface NamesContext {
@@ -47,7 +44,7 @@ export function serviceNames(service: Service, slices: readonly EndpointSlice[],
   if (service.spec.type === 'ExternalName') names.external(service.spec.externalName ?? '')
   else if (isHeadless(service)) names.headless(slices)
   else names.clusterIP(service, slices)
-  return { nodes: names.nodes, reverse: names.reverse, validity: new Validity() }
+  return { nodes: names.nodes, reverse: names.reverse }
 }
 
 /** Whether a service has no address of its own, by its own wish. */
