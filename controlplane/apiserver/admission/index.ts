@@ -1,7 +1,8 @@
-// What happens between preparation and validation, in Kubernetes' order: plugins that look at other objects.
+// What happens between preparation and storing, in Kubernetes' order: first those who may change an object, then, once it is valid,
+// those who may only refuse it.
 import { checkEscalation } from '../authorization/escalation.ts'
 import type { Authorizer } from '../authorization/rbac.ts'
-import type { ResourceDescriptor, WriteContext } from '../descriptor.ts'
+import type { WriteContext } from '../descriptor.ts'
 import { isRecord } from '../object.ts'
 import type { ApiObject } from '../object.ts'
 import { applyRuntimeClass, setStorageClass } from './classes.ts'
@@ -9,13 +10,7 @@ import { checkNamespace, checkNamespaceDeletion } from './namespace-lifecycle.ts
 import { checkNodeWrite } from './node-restriction.ts'
 import { admitPod } from './pod.ts'
 import type { PodAdmissionOptions } from './pod.ts'
-
-export interface Admission {
-  admitCreate(descriptor: ResourceDescriptor, object: ApiObject, context: WriteContext): void
-  /** Of updates of every part, the status included. */
-  admitUpdate(descriptor: ResourceDescriptor, object: ApiObject, old: ApiObject, context: WriteContext): void
-  checkDelete(descriptor: ResourceDescriptor, object: ApiObject, context: WriteContext): void
-}
+import type { Admission, AdmissionRequest } from './request.ts'
 
 export interface AdmissionOptions extends PodAdmissionOptions {
   readonly authorizer: Authorizer
@@ -23,28 +18,40 @@ export interface AdmissionOptions extends PodAdmissionOptions {
 
 /** The plugins that are always on. */
 export function createAdmission(options: AdmissionOptions): Admission {
-  const { authorizer } = options
   return {
-    admitCreate(descriptor, object, context) {
-      checkNamespace(descriptor, object, context)
-      if (descriptor.group === '' && descriptor.plural === 'pods') {
-        admitPod(object, context, options)
-        applyRuntimeClass(object, context)
-      }
-      if (descriptor.group === '' && descriptor.plural === 'persistentvolumeclaims') setStorageClass(object, context)
-      if (descriptor.kind === 'CertificateSigningRequest') nameRequester(object, context)
-      checkNodeWrite(descriptor, object, undefined, context.user)
-      checkEscalation(authorizer, descriptor, object, undefined, context.user)
+    mutate(request) {
+      mutateBuiltIn(request, options)
+      return undefined
     },
-    admitUpdate(descriptor, object, old, context) {
-      checkNodeWrite(descriptor, object, old, context.user)
-      checkEscalation(authorizer, descriptor, object, old, context.user)
-    },
-    checkDelete(descriptor, object, context) {
-      checkNodeWrite(descriptor, object, object, context.user)
-      checkNamespaceDeletion(descriptor, object)
+    validate(request) {
+      validateBuiltIn(request, options)
+      return undefined
     },
   }
+}
+
+function mutateBuiltIn({ operation, descriptor, subresource, object, old, context }: AdmissionRequest, options: AdmissionOptions): void {
+  if (operation === 'DELETE' && old !== undefined) {
+    checkNodeWrite(descriptor, old, old, context.user)
+    checkNamespaceDeletion(descriptor, old)
+    return
+  }
+  if (object === undefined || operation === 'CONNECT' || object.kind !== descriptor.kind) return
+  if (operation === 'CREATE' && subresource === '') {
+    checkNamespace(descriptor, object, context)
+    if (descriptor.group === '' && descriptor.plural === 'pods') {
+      admitPod(object, context, options)
+      applyRuntimeClass(object, context)
+    }
+    if (descriptor.group === '' && descriptor.plural === 'persistentvolumeclaims') setStorageClass(object, context)
+    if (descriptor.kind === 'CertificateSigningRequest') nameRequester(object, context)
+  }
+  checkNodeWrite(descriptor, object, old, context.user)
+}
+
+function validateBuiltIn({ operation, descriptor, object, old, context }: AdmissionRequest, { authorizer }: AdmissionOptions): void {
+  if (object === undefined || operation === 'CONNECT' || object.kind !== descriptor.kind) return
+  checkEscalation(authorizer, descriptor, object, old, context.user)
 }
 
 /** A request for a certificate says who made it; that is not the client's to say. */

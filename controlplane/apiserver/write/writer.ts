@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { Clock, Random } from '../../../api/clock.ts'
 import { isStoreError } from '../../store/index.ts'
 import type { Store } from '../../store/index.ts'
-import type { Admission } from '../admission/index.ts'
+import type { Admission, AdmissionRequest, Charge, Origin } from '../admission/request.ts'
 import type { Entry, WatchCache } from '../cache/index.ts'
 import type { DeleteOptions, FieldError, Reservation, ResourceDescriptor, UserInfo, WriteContext } from '../descriptor.ts'
 import { applyConfiguration, trackUpdate } from '../managed-fields/managers.ts'
@@ -25,6 +25,8 @@ export interface WriteOptions {
   readonly warn?: (warning: string) => void
   /** Under which name the written fields are owned; without it, nobody is noted. */
   readonly manager?: string
+  /** Of what a client asks; without it, webhooks and policies are not asked. */
+  readonly origin?: Origin
 }
 
 export interface Target {
@@ -43,6 +45,9 @@ export interface Change {
   /** `make` has settled already who owns which fields. */
   readonly isSettled?: boolean
 }
+
+/** What somebody is to decide about. */
+export type AdmissionSubject = Omit<AdmissionRequest, 'context' | 'warn' | 'origin'>
 
 /** A configuration that is to be applied to whatever there is, or to be created. */
 export interface Applying {
@@ -148,7 +153,7 @@ export class Writer {
       const refusal = checkPreconditions(descriptor, current.object, deleteOptions.preconditions)
       if (refusal !== undefined) throw refusal
       const context = this.context(options)
-      this.#admission.checkDelete(descriptor, current.object, context)
+      await this.admit({ operation: 'DELETE', descriptor, subresource: '', kind: descriptor, namespace, name, object: undefined, old: current.object }, options)
       const plan = planDeletion(descriptor, cloneJson(current.object), deleteOptions, context)
       try {
         if (plan.now) return { entry: await this.#remove(descriptor, current, options), now: true }
@@ -168,14 +173,16 @@ export class Writer {
     strategy?.applyDefaults?.(object)
     if (!isSettled) this.#track(descriptor, undefined, object, options)
     strategy?.prepareForCreate?.(object, context)
-    this.#admission.admitCreate(descriptor, object, context)
-    const name = object.metadata.name ?? ''
-    check(descriptor, object, [...validateMetadata(descriptor, object), ...(strategy?.validate?.(object, context) ?? [])])
-    for (const warning of strategy?.warnings?.(object) ?? []) options.warn?.(warning)
+    const request = this.#request({ operation: 'CREATE', descriptor, subresource: '', kind: descriptor, namespace, name: object.metadata.name ?? '', object, old: undefined }, options, context)
+    const admitted = await this.#mutated(request, object, (changed) => restoreSystemFields(descriptor, changed, object))
+    const name = admitted.metadata.name ?? ''
+    check(descriptor, admitted, [...validateMetadata(descriptor, admitted), ...(strategy?.validate?.(admitted, context) ?? [])])
+    for (const warning of strategy?.warnings?.(admitted) ?? []) options.warn?.(warning)
     // Told before anything is allocated for it.
     if (this.#cache.of(descriptor).get(namespace, name) !== undefined) throw alreadyExists(descriptor, name)
-    return this.#reserved(strategy?.reserve?.(object, undefined, context), context.dryRun, async () => {
-      const { stored, entry } = await encoded(descriptor, { namespace, name }, object)
+    const charge = await this.#admission.validate(request)
+    return this.#reserved({ charge, reserve: () => strategy?.reserve?.(admitted, undefined, context) }, context.dryRun, async () => {
+      const { stored, entry } = await encoded(descriptor, { namespace, name }, admitted)
       if (context.dryRun) return entry(0)
       try {
         const revision = await this.#store.create(storeKey(descriptor, namespace, name), stored)
@@ -188,35 +195,67 @@ export class Writer {
   }
 
   async #replace(descriptor: ResourceDescriptor, current: Entry, wanted: ApiObject, change: Change, options: WriteOptions): Promise<Entry> {
-    const { part } = change
+    const { part, subresource = '' } = change
     const { strategy } = descriptor
     const context = this.context(options)
     const old = current.object
-    const object = part === 'status' ? onlyStatus(wanted, old) : part === 'main' && hasSubresource(descriptor, 'status') ? withoutStatus(wanted, old) : wanted
-    const refusal = prepareUpdate(descriptor, object, old)
-    if (refusal !== undefined) throw refusal
-    let errors: FieldError[]
-    strategy?.applyDefaults?.(object)
-    if (change.isSettled !== true) this.#track(descriptor, old, object, options, change.subresource)
-    if (part === 'status') {
-      strategy?.prepareForStatusUpdate?.(object, old, context)
-      this.#admission.admitUpdate(descriptor, object, old, context)
-      errors = strategy?.validateStatusUpdate?.(object, old, context) ?? []
-    } else {
-      strategy?.prepareForUpdate?.(object, old, context)
-      countGeneration(descriptor, object, old)
-      this.#admission.admitUpdate(descriptor, object, old, context)
-      // A subresource such as binding changes what an ordinary update may not.
-      const update = part === 'main' ? (strategy?.validateUpdate?.(object, old, context) ?? []) : []
-      errors = [...(strategy?.validate?.(object, context) ?? []), ...update]
-      for (const warning of strategy?.warnings?.(object) ?? []) options.warn?.(warning)
+    const shape = (given: ApiObject): ApiObject => {
+      const object = part === 'status' ? onlyStatus(given, old) : part === 'main' && hasSubresource(descriptor, 'status') ? withoutStatus(given, old) : given
+      const refusal = prepareUpdate(descriptor, object, old)
+      if (refusal !== undefined) throw refusal
+      strategy?.applyDefaults?.(object)
+      return object
     }
-    check(descriptor, object, [...validateMetadata(descriptor, object), ...errors])
+    const prepare = (object: ApiObject): void => {
+      if (part === 'status') strategy?.prepareForStatusUpdate?.(object, old, context)
+      else {
+        strategy?.prepareForUpdate?.(object, old, context)
+        countGeneration(descriptor, object, old)
+      }
+    }
+    const prepared = shape(wanted)
+    if (change.isSettled !== true) this.#track(descriptor, old, prepared, options, change.subresource)
+    prepare(prepared)
+    const request = this.#request({ operation: 'UPDATE', descriptor, subresource, kind: descriptor, namespace: current.namespace, name: current.name, object: prepared, old }, options, context)
+    const object = await this.#mutated(request, prepared, (changed) => {
+      const again = shape(keepManagers(changed, prepared))
+      prepare(again)
+      return again
+    })
+    check(descriptor, object, [...validateMetadata(descriptor, object), ...this.#errorsOf(descriptor, object, old, part, context)])
+    if (part !== 'status') for (const warning of strategy?.warnings?.(object) ?? []) options.warn?.(warning)
+    const charge = await this.#admission.validate(request)
     if (isReleased(object)) return this.#remove(descriptor, current, options)
     const unchanged = equalJson({ ...object, apiVersion: old.apiVersion, metadata: { ...object.metadata, resourceVersion: old.metadata.resourceVersion } }, old)
     if (unchanged && !isOutdated(descriptor, this.#cache.of(descriptor).get(current.namespace, current.name) ?? current)) return current
-    const reservation = part === 'status' ? undefined : strategy?.reserve?.(object, old, context)
-    return this.#reserved(reservation, context.dryRun, () => this.#put(descriptor, current, object, options))
+    const reserve = (): Reservation | undefined => (part === 'status' ? undefined : strategy?.reserve?.(object, old, context))
+    return this.#reserved({ charge, reserve }, context.dryRun, () => this.#put(descriptor, current, object, options))
+  }
+
+  #errorsOf({ strategy }: ResourceDescriptor, object: ApiObject, old: ApiObject, part: Change['part'], context: WriteContext): readonly FieldError[] {
+    if (part === 'status') return strategy?.validateStatusUpdate?.(object, old, context) ?? []
+    // A subresource such as binding changes what an ordinary update may not.
+    return [...(strategy?.validate?.(object, context) ?? []), ...(part === 'main' ? (strategy?.validateUpdate?.(object, old, context) ?? []) : [])]
+  }
+
+  /** Asks all who have a say in something that is not a write of an object: a connection, a deletion, a Scale, a Binding. Returns what they make of it. */
+  async admit(what: AdmissionSubject, options: WriteOptions): Promise<ApiObject | undefined> {
+    const request = this.#request(what, options, this.context(options))
+    await this.#admission.mutate(request)
+    await this.#admission.validate(request)
+    return request.object
+  }
+
+  #request(what: AdmissionSubject, { warn, origin }: WriteOptions, context: WriteContext): AdmissionRequest {
+    return { ...what, context, warn: (warning) => warn?.(warning), origin: what.subresource === 'scale' && what.kind.kind !== 'Scale' ? undefined : origin }
+  }
+
+  /** The object after those who may change it. When another one was put in its place, that is given its shape again. */
+  async #mutated(request: AdmissionRequest, object: ApiObject, reshape: (changed: ApiObject) => ApiObject): Promise<ApiObject> {
+    await this.#admission.mutate(request)
+    if (request.object === undefined || request.object === object) return object
+    request.object = reshape(request.object)
+    return request.object
   }
 
   /** Notes who owns what this write brings. */
@@ -228,14 +267,17 @@ export class Writer {
   }
 
   /** Runs a write between reservation and commit; whatever fails gives back what was reserved. */
-  async #reserved(reservation: Reservation | undefined, dryRun: boolean, write: () => Promise<Entry>): Promise<Entry> {
+  async #reserved({ charge, reserve }: { readonly charge: Charge | undefined; readonly reserve: () => Reservation | undefined }, dryRun: boolean, write: () => Promise<Entry>): Promise<Entry> {
+    let reservation: Reservation | undefined
     try {
+      reservation = reserve()
       const entry = await write()
       if (dryRun) reservation?.rollback()
       else reservation?.commit()
       return entry
     } catch (error) {
       reservation?.rollback()
+      await charge?.release()
       throw error
     }
   }
@@ -277,6 +319,21 @@ function fillNamespace(descriptor: ResourceDescriptor, object: ApiObject, namesp
 
 function check(descriptor: ResourceDescriptor, object: ApiObject, errors: readonly FieldError[]): void {
   if (errors.length > 0) throw invalid(descriptor, object.metadata.name ?? object.metadata.generateName ?? '', errors)
+}
+
+/** What the server decides about a new object, and who owns its fields, is not for webhooks to say. */
+function restoreSystemFields(descriptor: ResourceDescriptor, changed: ApiObject, before: ApiObject): ApiObject {
+  const { name, namespace, generateName: prefix, uid, creationTimestamp, generation } = before.metadata
+  const decided = Object.entries({ name, namespace, generateName: prefix, uid, creationTimestamp, generation }).filter(([, value]) => value !== undefined)
+  Object.assign(changed.metadata, Object.fromEntries(decided))
+  descriptor.strategy?.applyDefaults?.(changed)
+  return keepManagers(changed, before)
+}
+
+function keepManagers(changed: ApiObject, { metadata: { managedFields } }: ApiObject): ApiObject {
+  if (managedFields === undefined) delete changed.metadata.managedFields
+  else changed.metadata.managedFields = managedFields
+  return changed
 }
 
 function withoutStatus(wanted: ApiObject, old: ApiObject): ApiObject {
