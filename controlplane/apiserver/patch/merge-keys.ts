@@ -28,7 +28,7 @@ const ofPodSpec: Readonly<Record<string, string>> = {
 }
 
 /** Lists of a status. */
-const ofStatus: Readonly<Record<string, string>> = { conditions: 'type', addresses: 'type', podIPs: 'ip', hostIPs: 'ip', resourceClaimStatuses: 'name' }
+const ofStatus: Readonly<Record<string, string>> = { conditions: 'type', addresses: 'type', podIPs: 'ip', hostIPs: 'ip', resourceClaimStatuses: 'name', reservedFor: 'uid' }
 
 const podSpecKinds = new Set(['Pod', 'PodTemplate', 'ReplicationController', 'ReplicaSet', 'Deployment', 'DaemonSet', 'StatefulSet', 'Job', 'CronJob'])
 /** Kinds whose conditions are a map only for server-side apply; strategic merge replaces them. */

@@ -4,6 +4,7 @@ import type { ResourceDescriptor } from '../descriptor.ts'
 import { parsePortRange } from './allocation/node-ports.ts'
 import { clusterRows } from './cluster.ts'
 import { coreRows } from './core.ts'
+import { platformRows, secondRows } from './platform.ts'
 import { workloadRows } from './workloads.ts'
 
 export interface ResourceOptions {
@@ -16,5 +17,6 @@ export interface ResourceOptions {
 /** All built-in resources, in discovery's order. */
 export function builtinResources(options: ResourceOptions = {}): readonly ResourceDescriptor[] {
   const { serviceClusterIPRanges = ['10.96.0.0/12'], serviceNodePortRange = '30000-32767' } = options
-  return [...coreRows(serviceClusterIPRanges, parsePortRange(serviceNodePortRange)), ...workloadRows(), ...clusterRows()]
+  const rows = [...coreRows(serviceClusterIPRanges, parsePortRange(serviceNodePortRange)), ...workloadRows(), ...clusterRows(), ...platformRows()]
+  return [...rows, ...secondRows(rows)]
 }

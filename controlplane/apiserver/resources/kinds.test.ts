@@ -2,6 +2,7 @@
 import t from 'tap'
 import type { ResourceDescriptor } from '../descriptor.ts'
 import { verbsOf } from '../registry.ts'
+import { qualified } from '../status.ts'
 import { ask, startTestServer } from '../test-support/server.ts'
 import { builtinResources } from './index.ts'
 
@@ -37,6 +38,20 @@ const least: Readonly<Record<string, object>> = {
   csistoragecapacities: { storageClassName: 'x' },
   volumeattachments: { spec: { attacher: 'x', nodeName: 'x', source: {} } },
   runtimeclasses: { handler: 'x' },
+  apiservices: { metadata: { name: 'v1.example.com' }, spec: { group: 'example.com', version: 'v1', groupPriorityMinimum: 100, versionPriority: 10, service: { namespace: 'default', name: 'x' } } },
+  flowschemas: { spec: { priorityLevelConfiguration: { name: 'x' }, rules: [{ subjects: [{ kind: 'User', user: { name: 'jane' } }], nonResourceRules: [{ verbs: ['*'], nonResourceURLs: ['*'] }] }] } },
+  prioritylevelconfigurations: { spec: { type: 'Limited', limited: { limitResponse: { type: 'Queue', queuing: {} } } } },
+  ipaddresses: { metadata: { name: '10.96.9.9' }, spec: { parentRef: { resource: 'services', namespace: 'default', name: 'nobody' } } },
+  servicecidrs: { spec: { cidrs: ['10.250.0.0/24'] } },
+  volumeattributesclasses: { driverName: 'x', parameters: { a: 'b' } },
+  resourceclaims: { spec: { devices: { requests: [{ name: 'a', exactly: { deviceClassName: 'x' } }] } } },
+  resourceclaimtemplates: { spec: { spec: { devices: { requests: [{ name: 'a', exactly: { deviceClassName: 'x' } }] } } } },
+  resourceslices: { spec: { driver: 'x', nodeName: 'n', pool: { name: 'p', generation: 1, resourceSliceCount: 1 } } },
+  'events.events.k8s.io': { eventTime: '2026-01-01T00:00:00.000000Z', type: 'Normal', reason: 'Made', action: 'Making', reportingController: 'example.com/x', reportingInstance: 'x-1', regarding: { kind: 'Pod', namespace: 'default', name: 'x' } },
+}
+
+function leastOf(row: ResourceDescriptor): { readonly metadata?: { readonly name: string } } {
+  return least[qualified(row)] ?? least[row.plural] ?? {}
 }
 
 function collection({ group, version, plural, namespaced }: ResourceDescriptor): string {
@@ -49,15 +64,16 @@ t.test('every kind is created, shown, put again unchanged, and deleted', async (
     // Definitions bear the names of what they define: see custom.test.ts.
     if (!verbsOf(row).includes('update') || row.plural === 'customresourcedefinitions') continue
     const [path, strict] = [collection(row), 'fieldValidation=Strict']
-    const created = await ask(server, 'POST', `${path}?${strict}`, { metadata: { name: 'kinds-test' }, ...least[row.plural] })
+    const { name } = leastOf(row).metadata ?? { name: 'kinds-test' }
+    const created = await ask(server, 'POST', `${path}?${strict}`, { metadata: { name }, ...leastOf(row) })
     t.equal(created.status, 201, `${row.plural}: ${created.text.slice(0, 300)}`)
-    const again = await ask(server, 'PUT', `${path}/kinds-test?${strict}`, created.body)
+    const again = await ask(server, 'PUT', `${path}/${name}?${strict}`, created.body)
     t.equal(again.status, 200, `${row.plural}: ${again.text.slice(0, 300)}`)
     t.same(again.body['spec'], created.body['spec'], `${row.plural}: what was taken is taken again as it is`)
     t.same(again.body['metadata'], created.body['metadata'], `${row.plural}: nothing was written`)
     const table = await ask(server, 'GET', path, undefined, { accept: 'application/json;as=Table;g=meta.k8s.io;v=v1' })
     t.match(table.body, { kind: 'Table', columnDefinitions: row.columns.map(({ name }) => ({ name })) }, row.plural)
-    t.ok((await ask(server, 'DELETE', `${path}/kinds-test`)).status < 300, row.plural)
+    t.ok((await ask(server, 'DELETE', `${path}/${name}`)).status < 300, row.plural)
   }
 })
 
@@ -65,7 +81,7 @@ t.test('a scale is read and written where the table says', async (t) => {
   const { server } = await startTestServer(t)
   for (const row of builtinResources()) {
     if (row.scale === undefined) continue
-    await ask(server, 'POST', collection(row), { metadata: { name: 'x' }, ...least[row.plural] })
+    await ask(server, 'POST', collection(row), { metadata: { name: 'x' }, ...leastOf(row) })
     t.match((await ask(server, 'GET', `${collection(row)}/x/scale`)).body, { kind: 'Scale', spec: { replicas: 1 }, status: { replicas: 0, selector: 'a=b' } }, row.plural)
     await ask(server, 'PATCH', `${collection(row)}/x/scale`, { spec: { replicas: 3 } }, { 'content-type': 'application/merge-patch+json' })
     t.match((await ask(server, 'GET', `${collection(row)}/x`)).body, { spec: { replicas: 3 } }, row.plural)

@@ -33,6 +33,9 @@ type Described = Record<string, { readonly properties?: Record<string, Property>
 const newerQuantities = new Set([
   'core.v1.PodStatus.allocatedResources', 'core.v1.ContainerStatus.allocatedResources', 'core.v1.PersistentVolumeClaimStatus.allocatedResources',
   'core.v1.VolumeResourceRequirements.limits', 'core.v1.VolumeResourceRequirements.requests', 'core.v1.ImageVolumeStatus.size',
+  'resource.v1.CapacityRequestPolicy.default', 'resource.v1.CapacityRequestPolicy.validValues', 'resource.v1.CapacityRequestPolicyRange.max', 'resource.v1.CapacityRequestPolicyRange.min',
+  'resource.v1.CapacityRequestPolicyRange.step', 'resource.v1.CapacityRequirements.requests', 'resource.v1.Counter.value', 'resource.v1.DeviceCapacity.value',
+  'resource.v1.DeviceRequestAllocationResult.consumedCapacity', 'resource.v1.NodeAllocatableResourceMapping.allocationMultiplier',
 ])
 
 /** How fields are merged that are newer than the OpenAPI document, or of which it forgot it. */
@@ -40,6 +43,13 @@ const newerLists: Readonly<Record<string, ListRule>> = {
   'apps.v1.DeploymentSpec.strategy': { retainKeys: true },
   'core.v1.PodStatus.hostIPs': { merge: 'ip' },
   'core.v1.PodStatus.resourceClaimStatuses': { merge: 'name', retainKeys: true, keys: ['name'] },
+  'apiregistration.v1.APIServiceStatus.conditions': { merge: 'type', keys: ['type'] },
+  'flowcontrol.v1.FlowSchemaStatus.conditions': { merge: 'type', keys: ['type'] },
+  'flowcontrol.v1.PriorityLevelConfigurationStatus.conditions': { merge: 'type', keys: ['type'] },
+  'networking.v1.ServiceCIDRStatus.conditions': { merge: 'type', keys: ['type'] },
+  'resource.v1.AllocatedDeviceStatus.conditions': { keys: ['type'] },
+  'resource.v1.ResourceClaimStatus.devices': { keys: ['driver', 'device', 'pool', 'shareID'] },
+  'resource.v1.ResourceClaimStatus.reservedFor': { merge: 'uid', keys: ['uid'] },
 }
 
 const extraKinds = [
@@ -118,11 +128,12 @@ class Generator {
 
   /** What Kubernetes calls a model: the older document knows the group of most, the rest belong to whoever uses them. */
   #nameOf(model: string, parent: string): string {
-    const [, prefix, version = '', kind = ''] = /^(Core|Events|Discovery|Rbac|Storage|Authentication|Apiextensions|Admissionregistration)?(V\d+(?:(?:alpha|beta)\d+)?)(.*)$/.exec(model) ?? []
+    const [, prefix, version = '', kind = ''] = /^(Core|Events|Discovery|Rbac|Storage|Authentication|Apiextensions|Admissionregistration|Apiregistration|Flowcontrol|Resource)?(V\d+(?:(?:alpha|beta)\d+)?)(.*)$/.exec(model) ?? []
     if (kind === '') throw new Error(`Cannot tell the kind of model ${model}`)
     const group = parent.split('.')[0] ?? ''
     const wanted = prefix?.toLowerCase() ?? group
     const ending = `.${version.toLowerCase()}.${kind}`
+    if (prefix !== undefined) return `${wanted}${ending}`
     const known = Object.keys(this.#older).filter((name) => name.endsWith(ending) && name.split('.').length === 3)
     return known.find((name) => name.startsWith(`${wanted}.`)) ?? known.find((name) => /^(core|meta)\./.test(name)) ?? known[0] ?? `${wanted}${ending}`
   }
