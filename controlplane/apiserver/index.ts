@@ -2,7 +2,7 @@
 import { networkInterfaces } from 'node:os'
 import { isIP } from 'node:net'
 import { randomInt } from 'node:crypto'
-import { Address4 } from 'ip-address'
+import { Address4, Address6 } from 'ip-address'
 import type { Clock, Random } from '../../api/clock.ts'
 import type { Component } from '../../api/component.ts'
 import { renderKubeconfig } from '../../api/kubeconfig.ts'
@@ -51,8 +51,10 @@ export interface ApiServerOptions {
   readonly port: number
   /** Under which others reach this server; default the address it is bound to, or the machine's first. */
   readonly advertiseAddress?: string
+  /** `10.96.0.0/12`, or one range of each family with a comma between: the first is the default one. */
   readonly serviceClusterIPRange?: string
   readonly serviceNodePortRange?: string
+  /** Default: the tenth of each service range; several with commas between. */
   readonly clusterDnsAddress?: string
   /** A file to which every request is written. */
   readonly auditLogPath?: string
@@ -85,9 +87,9 @@ const tokenLifeMs = 86_400_000
 
 /** Starts serving; resolves when the server is ready. Fails with a sentence when the port is taken. */
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
-  const { bind, serviceClusterIPRange = '10.96.0.0/12', clock } = options
+  const { bind, clock } = options
   const advertised = options.advertiseAddress ?? addressOf(bind)
-  const kubernetesAddress = addressIn(serviceClusterIPRange, 1)
+  const kubernetesAddress = addressIn(serviceRanges(options)[0] ?? '', 1)
   const names = ['kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local', 'localhost', '127.0.0.1', kubernetesAddress, advertised]
   if (isIP(bind) !== 0 && !isAny(bind)) names.push(bind)
   const credentials = await openCredentials({ dataDir: options.dataDir, serverNames: [...new Set(names)], now: () => clock.now() })
@@ -122,7 +124,7 @@ class Server implements ApiServer {
     this.#credentials = credentials
     this.#advertised = advertised
     this.#kubernetesAddress = kubernetesAddress
-    const descriptors = builtinResources({ serviceClusterIPRanges: [options.serviceClusterIPRange ?? '10.96.0.0/12'], ...(options.serviceNodePortRange === undefined ? {} : { serviceNodePortRange: options.serviceNodePortRange }) })
+    const descriptors = builtinResources({ serviceClusterIPRanges: serviceRanges(options), ...(options.serviceNodePortRange === undefined ? {} : { serviceNodePortRange: options.serviceNodePortRange }) })
     const cache = new WatchCache(store, descriptors)
     const lookup = (resource: string, namespace: string | undefined, name: string) => cache.named(resource)?.get(namespace ?? '', name)?.object
     const now = (): number => clock.now()
@@ -173,7 +175,7 @@ class Server implements ApiServer {
     this.#https = await startHttpsServer({ bind, port, credential: this.#credentials.server, clientCa: this.caCertificate, handle, upgrade, clock, log })
     await ensureBootstrapObjects({ writer, registry }, {
       kubernetesAddress: this.#kubernetesAddress,
-      clusterDnsAddress: this.#options.clusterDnsAddress ?? addressIn(this.#options.serviceClusterIPRange ?? '10.96.0.0/12', 10),
+      clusterDnsAddresses: this.#options.clusterDnsAddress?.split(',') ?? serviceRanges(this.#options).map((range) => addressIn(range, 10)),
       caCertificate: this.caCertificate,
     })
     // A loopback address is not where pods find us.
@@ -262,5 +264,11 @@ function addressOf(bind: string): string {
 
 /** The address at a place of a range: `addressIn('10.96.0.0/12', 1)` is 10.96.0.1. */
 function addressIn(range: string, place: number): string {
-  return Address4.fromBigInt(new Address4(range).startAddress().bigInt() + BigInt(place)).correctForm()
+  const Address = range.includes(':') ? Address6 : Address4
+  return Address.fromBigInt(new Address(range).startAddress().bigInt() + BigInt(place)).correctForm()
+}
+
+/** One range, or one of each family. */
+function serviceRanges({ serviceClusterIPRange = '10.96.0.0/12' }: Pick<ApiServerOptions, 'serviceClusterIPRange'>): string[] {
+  return serviceClusterIPRange.split(',')
 }

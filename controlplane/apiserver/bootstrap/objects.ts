@@ -14,7 +14,8 @@ export const serverUser: UserInfo = { name: 'system:apiserver', groups: ['system
 export interface BootstrapOptions {
   /** The first address of the service range. */
   readonly kubernetesAddress: string
-  readonly clusterDnsAddress: string
+  /** One of each family that services have, the default one first. */
+  readonly clusterDnsAddresses: readonly string[]
   /** PEM, told to whoever extends the API. */
   readonly caCertificate: string
 }
@@ -37,7 +38,7 @@ export async function ensureBootstrapObjects(place: Place, options: BootstrapOpt
     ...namespaces.map((namespace) => ensure(place, 'serviceaccounts', { metadata: { name: 'default', namespace } })),
     ...priorityClasses.map((priorityClass) => ensure(place, 'priorityclasses.scheduling.k8s.io', priorityClass)),
     ensure(place, 'services', kubernetesService(options.kubernetesAddress)),
-    ensure(place, 'services', dnsService(options.clusterDnsAddress)),
+    ensure(place, 'services', dnsService(options.clusterDnsAddresses)),
     ensure(place, 'configmaps', { metadata: { name: 'extension-apiserver-authentication', namespace: 'kube-system' }, data: { 'client-ca-file': options.caCertificate } }),
   ])
 }
@@ -55,13 +56,13 @@ function kubernetesService(clusterIP: string): ApiObject {
 }
 
 /** Every host answers the cluster DNS address itself; the label tells proxies to leave this service alone. */
-function dnsService(clusterIP: string): ApiObject {
+function dnsService(clusterIPs: readonly string[]): ApiObject {
   return {
     metadata: {
       name: 'kube-dns', namespace: 'kube-system',
       labels: { 'k8s-app': 'kube-dns', 'kubernetes.io/name': 'CoreDNS', 'kubernetes.io/cluster-service': 'true', 'service.kubernetes.io/service-proxy-name': 'fairway-dns' },
     },
-    spec: { type: 'ClusterIP', clusterIP, ports: [{ name: 'dns', port: 53, protocol: 'UDP', targetPort: 53 }, { name: 'dns-tcp', port: 53, protocol: 'TCP', targetPort: 53 }], sessionAffinity: 'None' },
+    spec: { type: 'ClusterIP', clusterIP: clusterIPs[0], clusterIPs: [...clusterIPs], ...(clusterIPs.length > 1 ? { ipFamilyPolicy: 'RequireDualStack' } : {}), ports: [{ name: 'dns', port: 53, protocol: 'UDP', targetPort: 53 }, { name: 'dns-tcp', port: 53, protocol: 'TCP', targetPort: 53 }], sessionAffinity: 'None' },
   }
 }
 
