@@ -46,7 +46,9 @@ export interface NamesOptions {
 const defaultTtlSeconds = 5
 /** How often it is looked whether what is known is current, and has to be saved. */
 const tickMs = 1000
+/** While things change, the snapshot is written this often, and takes at most this share of the time. */
 const saveEveryMs = 10_000
+const saveShare = 1 / 20
 
 export class ClusterNames {
   /** In the order in which they are asked; the first that answers has answered. */
@@ -57,7 +59,8 @@ export class ClusterNames {
   #tick: Timer | undefined
   #restored = false
   #changed = false
-  #savedAtMs = Number.NEGATIVE_INFINITY
+  /** When the snapshot may be written again. */
+  #saveAtMs = Number.NEGATIVE_INFINITY
   #saving: Promise<void> = Promise.resolve()
   /** Milliseconds since the epoch when all that is known was current. */
   #currentAt: number | undefined
@@ -155,7 +158,7 @@ export class ClusterNames {
     this.#tick = clock.setTimeout(() => {
       if (this.isCurrent) {
         this.#currentAt = clock.now()
-        if (this.#changed && clock.monotonicMs() - this.#savedAtMs >= saveEveryMs) this.#save()
+        if (this.#changed && clock.monotonicMs() >= this.#saveAtMs) this.#save()
       }
       this.#watchAge()
     }, tickMs)
@@ -165,9 +168,12 @@ export class ClusterNames {
     const { snapshot: file, clock, zone, log } = this.#options
     if (file === undefined) return
     this.#changed = false
-    this.#savedAtMs = clock.monotonicMs()
+    const begun = clock.monotonicMs()
+    this.#saveAtMs = Number.POSITIVE_INFINITY
     const objects = Object.fromEntries(this.#followed.map(({ kind, informer }) => [kind, informer.list()]))
     const currentAt = this.#currentAt ?? clock.now()
-    this.#saving = this.#saving.then(() => saveSnapshot(file, { zone: canonical(zone), currentAt, objects })).catch((error: unknown) => log.warn('cannot save what is known', { error }))
+    this.#saving = this.#saving.then(() => saveSnapshot(file, { zone: canonical(zone), currentAt, objects })).catch((error: unknown) => log.warn('cannot save what is known', { error })).then(() => {
+      this.#saveAtMs = begun + Math.max(saveEveryMs, (clock.monotonicMs() - begun) / saveShare)
+    })
   }
 }

@@ -1,6 +1,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import t from 'tap'
 import type { Test } from 'tap'
 import { loadSnapshot, saveSnapshot } from './snapshot.ts'
@@ -46,11 +47,26 @@ t.test('a snapshot that is damaged, of another zone, of another version or incom
   const whole = readFileSync(file)
   const damaged = Buffer.from(whole)
   damaged[whole.length - 5] = 0x20
-  for (const [bytes, why] of [[damaged, /damaged/], [whole.subarray(0, whole.length - 9), /damaged/], [Buffer.from('hello'), /it is none/], [Buffer.alloc(0), /it is none/], [Buffer.from(whole.toString().replace('snapshot 1', 'snapshot 2')), /has version 2/]] as const) {
+  const swapped = Buffer.from(whole.toString().replace('10.96.0.7', '10.96.0.8'))
+  for (const [bytes, why] of [[damaged, /damaged/], [swapped, /damaged/], [whole.subarray(0, whole.length - 9), /damaged/], [Buffer.from('hello'), /it is none/], [Buffer.alloc(0), /it is none/], [Buffer.from(whole.toString().replace('snapshot 2', 'snapshot 1')), /has version 1/]] as const) {
     writeFileSync(file, bytes)
     await t.rejects(loadSnapshot(file, 'cluster.local.', ['services']), why)
   }
   const { server, ask } = await start(t, { services: [web] }, { snapshot: file })
   await server.ready
   t.same(data(await ask('web.default.svc.cluster.local')), ['10.96.0.7'], 'and does not keep the server from starting')
+})
+
+t.test('nobody who asks waits for the writing or reading of a large snapshot', async (t) => {
+  const file = fileOf(t)
+  const services = Array.from({ length: 20_000 }, (_, n) => service(`svc-${n}`, { clusterIP: '10.96.0.7', clusterIPs: ['10.96.0.7'], ports: [{ name: 'http', port: 80, protocol: 'TCP' }] }))
+  const delays = monitorEventLoopDelay({ resolution: 1 })
+  delays.enable()
+  await saveSnapshot(file, { zone: 'cluster.local.', currentAt: 1, objects: { services } })
+  const turns = delays.count
+  const read = await loadSnapshot(file, 'cluster.local.', ['services'])
+  delays.disable()
+  t.same(read?.objects.services, services)
+  // Written at once it would be two or three turns of the event loop, one of them as long as all.
+  t.ok(turns > 20 && delays.count - turns > 20, `${turns} turns for writing, ${delays.count - turns} for reading`)
 })
