@@ -1,6 +1,6 @@
 // watch: initial state or past changes, then every change as it comes, one JSON line each.
 import type { Clock, Random, Timer } from '../../api/clock.ts'
-import type { CacheChange, Entry, ResourceCache, WatchCache } from './cache/index.ts'
+import type { CacheChange, ResourceCache, WatchCache } from './cache/index.ts'
 import type { ResourceDescriptor } from './descriptor.ts'
 import type { HttpRequest, Reply, Sink } from './http.ts'
 import { negotiate } from './negotiation.ts'
@@ -12,6 +12,8 @@ import { inSelection, parseSelection } from './selector.ts'
 import type { Selection } from './selector.ts'
 import { badRequest, expired, tooLargeResourceVersion } from './status.ts'
 import type { StatusError } from './status.ts'
+import { WatchGroup } from './watch-group.ts'
+import type { Member, WatchEvent } from './watch-group.ts'
 import { ServedWatch } from './watch-served.ts'
 
 /** A client that lets this much pile up is cut off; it resumes from the last revision that it has seen. */
@@ -31,6 +33,7 @@ export interface WatchEnvironment {
 export class Watches {
   readonly #environment: WatchEnvironment
   readonly #open = new Set<Watch | ServedWatch>()
+  readonly #groups = new Map<ResourceDescriptor, Map<string, WatchGroup>>()
   readonly #timer: { current: Timer }
 
   constructor(environment: WatchEnvironment) {
@@ -57,8 +60,10 @@ export class Watches {
       revision: revision ?? 0,
       timeoutMs: timeoutOf(query, this.#environment.random),
     }
+    const key = JSON.stringify([representation.key, info.namespace, info.name, query.get('labelSelector'), query.get('fieldSelector')])
+    const watched = { cache: cache.of(descriptor), selection, representation, join: this.#groupOf(descriptor, key, selection, representation) }
     const watch = descriptor.kept === undefined
-      ? new Watch(this.#environment, cache.of(descriptor), selection, representation, settings)
+      ? new Watch(this.#environment, watched, settings)
       : new ServedWatch({ all: cache, cache: cache.of(descriptor), clock, descriptor, selection, representation, freshnessTimeoutMs, pendingBytesMax, ...settings })
     return {
       status: 200,
@@ -75,8 +80,26 @@ export class Watches {
     for (const watch of this.#open) watch.end()
   }
 
+  /** Joins the watches that want the same, and returns how to leave them; the first makes their group, the last ends it. */
+  #groupOf(descriptor: ResourceDescriptor, key: string, selection: Selection, representation: Representation): Watched['join'] {
+    const make = (): WatchGroup => new WatchGroup(this.#environment.cache.of(descriptor), inSelection(selection), (change, event) => lineOf(representation, change, event))
+    return (member) => {
+      const groups = this.#groups.getOrInsertComputed(descriptor, () => new Map<string, WatchGroup>())
+      const group = groups.getOrInsertComputed(key, make)
+      group.add(member)
+      return () => {
+        group.remove(member)
+        if (!group.isEmpty || groups.get(key) !== group) return
+        group.close()
+        groups.delete(key)
+        if (groups.size === 0) this.#groups.delete(descriptor)
+      }
+    }
+  }
+
   #scheduleBookmarks(): Timer {
     return this.#environment.clock.setTimeout(() => {
+      for (const groups of this.#groups.values()) for (const group of groups.values()) group.flush()
       for (const watch of this.#open) watch.bookmark()
       this.#timer.current = this.#scheduleBookmarks()
     }, bookmarkIntervalMs)
@@ -92,23 +115,33 @@ interface WatchSettings {
   readonly timeoutMs: number
 }
 
-class Watch {
+/** What a watch is of. */
+interface Watched {
+  readonly cache: ResourceCache
+  readonly selection: Selection
+  readonly representation: Representation
+  /** To be told of changes from now on; returns how to be told no longer. */
+  readonly join: (member: Member) => () => void
+}
+
+class Watch implements Member {
+  next = 0
   readonly #environment: WatchEnvironment
   readonly #cache: ResourceCache
   readonly #selection: Selection
-  readonly #matches: (entry: Entry) => boolean
   readonly #representation: Representation
+  readonly #join: Watched['join']
   readonly #settings: WatchSettings
   #sink: Sink | undefined
   #started = false
   #release: (() => void)[] = []
 
-  constructor(environment: WatchEnvironment, cache: ResourceCache, selection: Selection, representation: Representation, settings: WatchSettings) {
+  constructor(environment: WatchEnvironment, { cache, selection, representation, join }: Watched, settings: WatchSettings) {
     this.#environment = environment
     this.#cache = cache
     this.#selection = selection
-    this.#matches = inSelection(selection)
     this.#representation = representation
+    this.#join = join
     this.#settings = settings
   }
 
@@ -135,6 +168,13 @@ class Watch {
     this.#write('BOOKMARK', this.#representation.bookmark(this.#environment.cache.revision))
   }
 
+  deliver(line: Buffer): void {
+    const sink = this.#sink
+    if (sink === undefined) return
+    sink.write(line)
+    if (sink.pendingBytes > pendingBytesMax) this.end()
+  }
+
   end(): void {
     const sink = this.#sink
     if (sink === undefined) return
@@ -152,7 +192,7 @@ class Watch {
     else if (!this.#writeChanges(revision)) return
     if (initialEvents === true) this.#writeInitialEnd()
     this.#started = true
-    this.#release.push(this.#cache.listen((change) => this.#show(change)))
+    this.#release.push(this.#join(this))
   }
 
   #writeState(): void {
@@ -166,21 +206,16 @@ class Watch {
       this.#fail(expired(`too old resource version: ${after} (${this.#cache.windowStart})`))
       return false
     }
-    for (const change of changes) this.#show(change)
+    const matches = inSelection(this.#selection)
+    for (const change of changes) {
+      const event = change.eventFor(matches)
+      if (event !== undefined) this.#sink?.write(lineOf(this.#representation, change, event))
+    }
     return true
   }
 
   #writeInitialEnd(): void {
     this.#write('BOOKMARK', this.#representation.bookmark(this.#environment.cache.revision, { 'k8s.io/initial-events-end': 'true' }))
-  }
-
-  #show(change: CacheChange): void {
-    const sink = this.#sink
-    if (sink === undefined) return
-    const event = change.eventFor(this.#matches)
-    if (event === undefined) return
-    sink.write(change.line(this.#representation.key, event.type, () => line(event.type, this.#representation.encode(event.entry))))
-    if (sink.pendingBytes > pendingBytesMax) this.end()
   }
 
   #write(type: string, object: Buffer): void {
@@ -195,6 +230,11 @@ class Watch {
 
 function line(type: string, object: Buffer): Buffer {
   return Buffer.concat([Buffer.from(`{"type":"${type}","object":`), object, Buffer.from('}\n')])
+}
+
+/** What is written of a change, encoded once for all who want it in the same form. */
+function lineOf(representation: Representation, change: CacheChange, { type, entry }: WatchEvent): Buffer {
+  return change.line(representation.key, type, () => line(type, representation.encode(entry)))
 }
 
 function checkInitialEvents(query: URLSearchParams): boolean | undefined {

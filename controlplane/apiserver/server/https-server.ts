@@ -255,16 +255,16 @@ function send({ status, headers, body }: Reply, outgoing: Outgoing, isHead: bool
 
 function sinkOf(outgoing: Outgoing): Sink {
   const response = outgoing as ServerResponse
-  // HTTP/2's own stream knows what is still to be sent; the compatible response before it does not.
-  const stream = 'stream' in outgoing ? outgoing.stream : response
+  // HTTP/2's own stream knows what is still to be sent, and takes it at once; the compatible response before it does neither.
+  const stream = ('stream' in outgoing ? outgoing.stream : response) as ServerResponse
   // The client learns that its watch stands before there is anything to tell.
   response.flushHeaders()
   return {
-    write: (chunk) => void (response.writable && response.write(chunk)),
+    write: (chunk) => void (stream.writable && stream.write(chunk)),
     get pendingBytes() {
       return stream.writableLength
     },
-    drained: () => (stream.writableNeedDrain ? new Promise((resolve) => void (stream as ServerResponse).once('drain', resolve).once('close', resolve)) : Promise.resolve()),
-    end: () => void (response.writable && response.end()),
+    drained: () => (stream.writableNeedDrain ? new Promise((resolve) => void stream.once('drain', resolve).once('close', resolve)) : Promise.resolve()),
+    end: () => void (stream.writable && stream.end()),
   }
 }
