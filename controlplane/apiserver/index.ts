@@ -18,6 +18,7 @@ import { Authorizer } from './authorization/rbac.ts'
 import { startCertificateSigning } from './bootstrap/certificate-signing.ts'
 import { ensureKubernetesEndpoints } from './bootstrap/kubernetes-endpoints.ts'
 import { ensureBootstrapObjects, serverUser } from './bootstrap/objects.ts'
+import { startServiceAddresses } from './bootstrap/service-addresses.ts'
 import { WatchCache } from './cache/index.ts'
 import { startCustomResources } from './custom/serving.ts'
 import type { UserInfo } from './descriptor.ts'
@@ -168,7 +169,7 @@ class Server implements ApiServer {
   }
 
   async start(): Promise<void> {
-    const { store, bind, port, clock, log } = this.#options
+    const { store, bind, port, clock, random, log } = this.#options
     const { cache, writer, registry } = this.#serving
     await cache.start((error) => this.#lost(error))
     const { handle, upgrade } = this.#handler
@@ -178,6 +179,8 @@ class Server implements ApiServer {
       clusterDnsAddresses: this.#options.clusterDnsAddress?.split(',') ?? serviceRanges(this.#options).map((range) => addressIn(range, 10)),
       caCertificate: this.caCertificate,
     })
+      frontProxyCa: this.#credentials.frontProxy.ca,
+      serviceRanges: serviceRanges(this.#options),
     // A loopback address is not where pods find us.
     if (!this.#advertised.startsWith('127.') && this.#advertised !== '::1') await ensureKubernetesEndpoints({ writer, registry }, this.#advertised, this.port)
     const requests = registry.named('certificatesigningrequests.certificates.k8s.io')
@@ -185,6 +188,7 @@ class Server implements ApiServer {
     const definitions = registry.named('customresourcedefinitions.apiextensions.k8s.io')
     if (definitions !== undefined) this.#release.push(await startCustomResources({ cache, registry, writer, descriptor: definitions, now: () => clock.now(), log }))
     this.#release.push(startUpkeep({ store, cache, writer, registry, clock, log }))
+    this.#release.push(startServiceAddresses({ cache, registry, writer, clock, random, log }))
     this.#notReady = undefined
     log.info('the API server is ready', { url: this.url })
   }

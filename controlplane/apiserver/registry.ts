@@ -33,6 +33,7 @@ export class Registry {
   readonly #byName = new Map<string, ResourceDescriptor>()
   #all: readonly ResourceDescriptor[] = []
   #generation = 0
+  readonly #listeners = new Set<() => void>()
 
   constructor(descriptors: readonly ResourceDescriptor[]) {
     for (const descriptor of descriptors) this.add(descriptor)
@@ -55,6 +56,13 @@ export class Registry {
   #changed(): void {
     this.#all = [...this.#byPath.values()]
     this.#generation++
+    for (const listener of this.#listeners) listener()
+  }
+
+  /** Tells when a resource comes or goes. Returns what ends that. */
+  listen(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
   }
 
   /** Counts changes, so that what is computed from all resources knows when it is stale. */

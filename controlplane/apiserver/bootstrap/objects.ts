@@ -7,6 +7,7 @@ import type { ApiObject } from '../object.ts'
 import type { Registry } from '../registry.ts'
 import { StatusError } from '../status.ts'
 import type { Writer } from '../write/writer.ts'
+import { extensionAuthentication, extensionAuthenticationReader, flowSchemas, priorityLevels, serviceRange } from './platform-objects.ts'
 
 /** Writes what the server itself decides. */
 export const serverUser: UserInfo = { name: 'system:apiserver', groups: ['system:masters'] }
@@ -16,8 +17,10 @@ export interface BootstrapOptions {
   readonly kubernetesAddress: string
   /** One of each family that services have, the default one first. */
   readonly clusterDnsAddresses: readonly string[]
-  /** PEM, told to whoever extends the API. */
+  /** PEM, told to whoever extends the API: the CA of clients, and that by which it knows us. */
   readonly caCertificate: string
+  readonly frontProxyCa: string
+  readonly serviceRanges: readonly string[]
 }
 
 interface Place {
@@ -32,14 +35,17 @@ export async function ensureBootstrapObjects(place: Place, options: BootstrapOpt
   await Promise.all([
     ...defaultClusterRoles.map((role) => ensureRole(place, 'clusterroles', role)),
     ...defaultClusterRoleBindings.map((binding) => ensure(place, 'clusterrolebindings.rbac.authorization.k8s.io', binding)),
-    ...defaultRoles.map((role) => ensureRole(place, 'roles', role)),
+    ...[...defaultRoles, extensionAuthenticationReader].map((role) => ensureRole(place, 'roles', role)),
     ...defaultRoleBindings.map((binding) => ensure(place, 'rolebindings.rbac.authorization.k8s.io', binding)),
     // So that pods can be made from the first moment; the controllers see to every other namespace.
     ...namespaces.map((namespace) => ensure(place, 'serviceaccounts', { metadata: { name: 'default', namespace } })),
     ...priorityClasses.map((priorityClass) => ensure(place, 'priorityclasses.scheduling.k8s.io', priorityClass)),
     ensure(place, 'services', kubernetesService(options.kubernetesAddress)),
     ensure(place, 'services', dnsService(options.clusterDnsAddresses)),
-    ensure(place, 'configmaps', { metadata: { name: 'extension-apiserver-authentication', namespace: 'kube-system' }, data: { 'client-ca-file': options.caCertificate } }),
+    ...flowSchemas.map((schema) => ensure(place, 'flowschemas.flowcontrol.apiserver.k8s.io', schema)),
+    ...priorityLevels.map((level) => ensure(place, 'prioritylevelconfigurations.flowcontrol.apiserver.k8s.io', level)),
+    ensure(place, 'servicecidrs.networking.k8s.io', serviceRange(options.serviceRanges)),
+    ensureData(place, { metadata: { name: 'extension-apiserver-authentication', namespace: 'kube-system' }, data: extensionAuthentication(options.caCertificate, options.frontProxyCa) }),
   ])
 }
 
@@ -78,6 +84,16 @@ async function ensure({ writer, registry }: Place, resource: string, object: Kub
     // Another server of the same cluster was faster.
     if (!(error instanceof StatusError && error.reason === 'AlreadyExists')) throw error
   }
+}
+
+/** A config map that says what is so now. */
+async function ensureData(place: Place, config: KubeObject & { readonly data: Readonly<Record<string, string>> }): Promise<void> {
+  await ensure(place, 'configmaps', config)
+  const { namespace = '', name = '' } = config.metadata
+  const descriptor = place.registry.named('configmaps')
+  const present = place.writer.context({ user: serverUser }).lookup('configmaps', namespace, name) as ApiObject | undefined
+  if (descriptor === undefined || equalJson(present?.['data'], config.data)) return
+  await place.writer.update({ descriptor, namespace, name }, { part: 'main', make: (current) => ({ ...current, data: { ...config.data } }) }, { user: serverUser })
 }
 
 /** Default roles follow the version of the server, unless their owner has switched that off by annotation. */

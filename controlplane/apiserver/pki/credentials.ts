@@ -13,6 +13,8 @@ export interface Credentials {
   readonly admin: Credential
   /** Who we are to kubelets. */
   readonly kubeletClient: Credential
+  /** Who we are to aggregated API servers, who believe us on whose behalf we ask; and the CA that they know us by, PEM. */
+  readonly frontProxy: Credential & { readonly ca: string }
   /** Signs service account tokens, PEM. */
   readonly serviceAccountKey: string
 }
@@ -28,29 +30,37 @@ export interface CredentialOptions {
 /** A certificate is made anew when it has less time than this. */
 const renewBeforeMs = 30 * 86_400_000
 const masters = 'system:masters'
+export const frontProxyName = 'front-proxy-client'
 
 /** Loads what is there, and makes what is missing, about to expire or, for the server's certificate, of other names. */
 export async function openCredentials({ dataDir, serverNames, now }: CredentialOptions): Promise<Credentials> {
   const files = new CredentialFiles(dataDir)
-  const present = files.read('ca.pem')
-  const authority = present === undefined ? await CertificateAuthority.create('fairway-ca', now) : new CertificateAuthority(present, now)
-  if (present === undefined) files.write('ca.pem', authority.credential)
-  const ensure = async (file: string, options: CertificateOptions): Promise<Credential> => {
+  const authorityIn = async (file: string, name: string): Promise<CertificateAuthority> => {
+    const present = files.read(file)
+    if (present !== undefined) return new CertificateAuthority(present, now)
+    const made = await CertificateAuthority.create(name, now)
+    files.write(file, made.credential)
+    return made
+  }
+  const authority = await authorityIn('ca.pem', 'fairway-ca')
+  const frontProxyAuthority = await authorityIn('front-proxy-ca.pem', 'fairway-front-proxy-ca')
+  const ensure = async (file: string, options: CertificateOptions, issuer = authority): Promise<Credential> => {
     const kept = files.read(file)
-    if (kept !== undefined && isUsable(kept, authority, options, now())) return kept
-    const made = await authority.issue(options)
+    if (kept !== undefined && isUsable(kept, issuer, options, now())) return kept
+    const made = await issuer.issue(options)
     files.write(file, made)
     return made
   }
   const server = await ensure('server.pem', { subject: { commonName: 'kube-apiserver' }, usages: ['server'], names: serverNames, validMs: yearMs })
   const admin = await ensure('admin.pem', { subject: { commonName: 'kubernetes-admin', organizations: [masters] }, usages: ['client'], validMs: yearMs })
   const kubeletClient = await ensure('kubelet-client.pem', { subject: { commonName: 'kube-apiserver-kubelet-client', organizations: [masters] }, usages: ['client'], validMs: yearMs })
+  const frontProxyClient = await ensure('front-proxy-client.pem', { subject: { commonName: frontProxyName }, usages: ['client'], validMs: yearMs }, frontProxyAuthority)
   let serviceAccountKey = files.readText('service-account.pem')
   if (serviceAccountKey === undefined) {
     serviceAccountKey = await generateKey()
     files.writeText('service-account.pem', serviceAccountKey)
   }
-  return { authority, server, admin, kubeletClient, serviceAccountKey }
+  return { authority, server, admin, kubeletClient, frontProxy: { ...frontProxyClient, ca: frontProxyAuthority.certificate }, serviceAccountKey }
 }
 
 /** Whether a kept certificate is ours, lasts a while, and has the names wanted. */

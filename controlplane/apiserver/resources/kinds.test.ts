@@ -42,7 +42,6 @@ const least: Readonly<Record<string, object>> = {
   flowschemas: { spec: { priorityLevelConfiguration: { name: 'x' }, rules: [{ subjects: [{ kind: 'User', user: { name: 'jane' } }], nonResourceRules: [{ verbs: ['*'], nonResourceURLs: ['*'] }] }] } },
   prioritylevelconfigurations: { spec: { type: 'Limited', limited: { limitResponse: { type: 'Queue', queuing: {} } } } },
   ipaddresses: { metadata: { name: '10.96.9.9' }, spec: { parentRef: { resource: 'services', namespace: 'default', name: 'nobody' } } },
-  servicecidrs: { spec: { cidrs: ['10.250.0.0/24'] } },
   volumeattributesclasses: { driverName: 'x', parameters: { a: 'b' } },
   resourceclaims: { spec: { devices: { requests: [{ name: 'a', exactly: { deviceClassName: 'x' } }] } } },
   resourceclaimtemplates: { spec: { spec: { devices: { requests: [{ name: 'a', exactly: { deviceClassName: 'x' } }] } } } },
@@ -61,8 +60,8 @@ function collection({ group, version, plural, namespaced }: ResourceDescriptor):
 t.test('every kind is created, shown, put again unchanged, and deleted', async (t) => {
   const { server } = await startTestServer(t)
   for (const row of builtinResources()) {
-    // Definitions bear the names of what they define: see custom.test.ts.
-    if (!verbsOf(row).includes('update') || row.plural === 'customresourcedefinitions') continue
+    // Definitions bear the names of what they define: see custom.test.ts. Ranges are written by the server too: see service-addresses.test.ts.
+    if (!verbsOf(row).includes('update') || row.plural === 'customresourcedefinitions' || row.plural === 'servicecidrs') continue
     const [path, strict] = [collection(row), 'fieldValidation=Strict']
     const { name } = leastOf(row).metadata ?? { name: 'kinds-test' }
     const created = await ask(server, 'POST', `${path}?${strict}`, { metadata: { name }, ...leastOf(row) })

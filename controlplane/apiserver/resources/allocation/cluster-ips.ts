@@ -2,6 +2,7 @@
 // there is nothing to rebuild at a start and nothing that could leak.
 import type { IPFamily, Service } from '../../../../api/types.ts'
 import type { Reservation, WriteContext } from '../../descriptor.ts'
+import { valueAt } from '../../object.ts'
 import { internalError, invalid } from '../../status.ts'
 import { AddressRange } from './address-range.ts'
 import { pickFree } from './pick.ts'
@@ -38,10 +39,10 @@ export class ClusterIPs {
       for (const [i, family] of (spec.ipFamilies ?? []).entries()) {
         const asked = addresses[i]
         if (asked !== undefined && before.has(asked)) continue
-        const range = this.#ranges.find((range) => range.family === family)
-        if (range === undefined) throw internalError(`failed to allocate a serviceIP: no range for ${family}`)
-        if (asked === undefined) addresses[i] = this.#pick(range, taken, context)
-        else this.#checkAsked(service, range, asked, taken)
+        const ranges = [...this.#ranges, ...furtherRanges(context)].filter((range) => range.family === family)
+        if (ranges.length === 0) throw internalError(`failed to allocate a serviceIP: no range for ${family}`)
+        if (asked === undefined) addresses[i] = this.#pick(ranges, taken, context)
+        else this.#checkAsked(service, ranges, asked, taken)
         hold(addresses[i] as string)
       }
     } catch (error) {
@@ -53,7 +54,15 @@ export class ClusterIPs {
     return { commit: release, rollback: release }
   }
 
-  #pick(range: AddressRange, taken: ReadonlySet<string>, { random }: WriteContext): string {
+  #pick(ranges: readonly AddressRange[], taken: ReadonlySet<string>, context: WriteContext): string {
+    for (const range of ranges) {
+      const address = this.#pickIn(range, taken, context)
+      if (address !== undefined) return address
+    }
+    throw internalError('failed to allocate a serviceIP: range is full')
+  }
+
+  #pickIn(range: AddressRange, taken: ReadonlySet<string>, { random }: WriteContext): string | undefined {
     // KEP-3070: from 16 to 256 of the lower addresses are left to those who ask for one.
     const reserved = Math.min(Math.max(16, Math.floor(range.last / 16)), 256)
     const isTaken = (offset: number): boolean => {
@@ -61,28 +70,37 @@ export class ClusterIPs {
       return taken.has(address) || this.#held.has(address)
     }
     const offset = pickFree(range.first, range.last, range.last > 16 ? reserved : 0, isTaken, random)
-    if (offset === undefined) throw internalError('failed to allocate a serviceIP: range is full')
-    return range.at(offset)
+    return offset === undefined ? undefined : range.at(offset)
   }
 
-  #checkAsked(service: Service, range: AddressRange, address: string, taken: ReadonlySet<string>): void {
+  #checkAsked(service: Service, ranges: readonly AddressRange[], address: string, taken: ReadonlySet<string>): void {
     const refuse = (why: string): never => {
       const detail = `failed to allocate IP ${address}: ${why}`
       throw invalid({ group: '', kind: 'Service' }, service.metadata.name ?? '', [{ field: 'spec.clusterIPs', type: 'FieldValueInvalid', detail, value: service.spec.clusterIPs }])
     }
-    if (!range.contains(address)) refuse(`the provided IP (${address}) is not in the valid range. The range of valid IPs is ${range.cidr}`)
+    if (!ranges.some((range) => range.contains(address))) refuse(`the provided IP (${address}) is not in the valid range. The range of valid IPs is ${ranges.map(({ cidr }) => cidr).join(',')}`)
     if (taken.has(address) || this.#held.has(address)) refuse('provided IP is already allocated')
   }
 }
 
 const nothing: Reservation = { commit: () => undefined, rollback: () => undefined }
 
-/** What all other Services have. */
+/** Ranges that ServiceCIDRs add to those that the server began with. */
+function furtherRanges(context: WriteContext): AddressRange[] {
+  return context
+    .list('servicecidrs.networking.k8s.io')
+    .filter(({ metadata }) => metadata.name !== 'kubernetes' && metadata.deletionTimestamp === undefined)
+    .flatMap((object) => (valueAt(object, '.spec.cidrs') as readonly string[] | undefined) ?? [])
+    .map((cidr) => new AddressRange(cidr))
+}
+
+/** What all other Services have, and what somebody set aside by an IPAddress of their own. */
 function takenBy(context: WriteContext, { metadata }: Service): Set<string> {
   const taken = new Set<string>()
   for (const other of context.list('services') as Service[]) {
     if (other.metadata.name === metadata.name && other.metadata.namespace === metadata.namespace) continue
     for (const address of other.spec.clusterIPs ?? []) taken.add(address)
   }
+  for (const { metadata: { name = '', labels } } of context.list('ipaddresses.networking.k8s.io')) if (labels?.['ipaddress.kubernetes.io/managed-by'] !== 'ipallocator.k8s.io') taken.add(name)
   return taken
 }

@@ -1,6 +1,6 @@
 // What says how a cluster is served: API services, flow control, service ranges, devices, and events as events.k8s.io has them.
 import type { AnyObject } from '../../../../api/types.ts'
-import { cloneJson, isRecord, setValueAt, valueAt } from '../../object.ts'
+import { cloneJson, isRecord, setValueAt, timestamp, valueAt } from '../../object.ts'
 import {
   validateApiService, validateAttributesClass, validateAttributesClassUpdate, validateClaimUpdate, validateFlowSchema, validateIpAddress, validateIpAddressUpdate, validateNewEvent,
   validatePriorityLevel, validateResourceClaim, validateServiceCidr, validateServiceCidrUpdate, validateSlice, validateSliceUpdate,
@@ -18,7 +18,16 @@ function withoutStatus(object: AnyObject): void {
   object['status'] = {}
 }
 
-export const apiServiceStrategy = strategyOf<AnyObject>({ defaults: (object) => fill(object, '.spec.service', { port: 443 }), validate: validateApiService }, { prepareForCreate: withoutStatus })
+export const apiServiceStrategy = strategyOf<AnyObject>(
+  { defaults: (object) => fill(object, '.spec.service', { port: 443 }), validate: validateApiService },
+  {
+    prepareForCreate(object, { now }) {
+      // What this server serves itself is there as long as it is.
+      const local = { type: 'Available', status: 'True', lastTransitionTime: timestamp(now), reason: 'Local', message: 'Local APIServices are always available' }
+      object['status'] = isRecord(valueAt(object, '.spec.service')) ? {} : { conditions: [local] }
+    },
+  },
+)
 
 export const flowSchemaStrategy = strategyOf<AnyObject>(
   { defaults: (object) => fill(object, '.spec', { matchingPrecedence: 1000 }), validate: validateFlowSchema },
