@@ -1,11 +1,12 @@
 // Bytes to objects and back. Stored objects carry no resourceVersion: it is the revision that wrote them, spliced into
 // the bytes when they enter the cache, so that an object is encoded once for all readers.
-import { load } from 'js-yaml'
 import type { ResourceDescriptor } from './descriptor.ts'
+import { parseJson } from './json.ts'
 import { apiVersionOf, isRecord } from './object.ts'
 import type { ApiObject } from './object.ts'
 import { decodeProtobuf } from './protobuf/decode.ts'
 import { badRequest, unsupportedMediaType } from './status.ts'
+import { parseYaml } from './yaml.ts'
 
 /** How every encoded object of a kind begins; `resourceVersion` goes right behind it. */
 export function encodedHead(descriptor: ResourceDescriptor): Buffer {
@@ -48,32 +49,6 @@ export function decodeBody(body: Buffer, contentType: string | undefined): unkno
   if (type === 'application/yaml' || type === 'application/apply-patch+yaml') return parseYaml(body.toString())
   if (type === 'application/vnd.kubernetes.protobuf') return decodeProtobuf(body)
   throw unsupportedMediaType(type, bodyTypes)
-}
-
-/** JSON without the one key that JavaScript gives a meaning to. */
-export function parseJson(text: string): unknown {
-  try {
-    // An escaped underscore could spell the key too.
-    if (text.includes('__proto__') || text.includes('\\u005f') || text.includes('\\u005F')) return JSON.parse(text, refusePrototype)
-    return JSON.parse(text)
-  } catch (error) {
-    throw badRequest(`the object provided is not valid JSON: ${(error as Error).message}`)
-  }
-}
-
-function refusePrototype(key: string, value: unknown): unknown {
-  if (key === '__proto__') throw new Error('the key "__proto__" is not supported')
-  return value
-}
-
-function parseYaml(text: string): unknown {
-  let value: unknown
-  try {
-    value = load(text)
-  } catch (error) {
-    throw badRequest(`the object provided is not valid YAML: ${(error as Error).message}`)
-  }
-  return parseJson(JSON.stringify(value ?? null))
 }
 
 /** Checks that a body is an object of the kind the path is about, and fills in what may be left out. */

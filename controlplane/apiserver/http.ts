@@ -35,8 +35,10 @@ export interface Sink {
 export interface Reply {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
-  /** The body in pieces, or what writes it as it comes. */
-  readonly body: readonly Uint8Array[] | ((sink: Sink) => void)
+  /** The body in pieces, or what writes it as it comes. Pieces that are made while they are sent are taken once. */
+  readonly body: Iterable<Uint8Array> | ((sink: Sink) => void)
+  /** What the body says in JSON, if that is an object of the API: other encodings are made of it. */
+  readonly object?: Readonly<Record<string, unknown>>
   /** The client's request is led there, whose answer takes the place of this one. */
   readonly forward?: Upstream
 }
@@ -55,12 +57,13 @@ export interface Upstream {
 
 export type UpgradeHandler = (request: HttpRequest) => Promise<Upstream>
 
-export function jsonReply(status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): Reply {
-  return bytesReply(status, [Buffer.from(`${JSON.stringify(value)}\n`)], headers)
+export function jsonReply(status: number, value: Readonly<Record<string, unknown>>, headers: Readonly<Record<string, string>> = {}): Reply {
+  const reply = bytesReply(status, [Buffer.from(`${JSON.stringify(value)}\n`)], headers)
+  return value['kind'] === undefined ? reply : { ...reply, object: value }
 }
 
 /** A reply of JSON that is already encoded. */
-export function bytesReply(status: number, body: readonly Uint8Array[], headers: Readonly<Record<string, string>> = {}): Reply {
+export function bytesReply(status: number, body: Iterable<Uint8Array>, headers: Readonly<Record<string, string>> = {}): Reply {
   return { status, headers: { 'content-type': 'application/json', 'cache-control': 'no-cache, private', ...headers }, body }
 }
 

@@ -3,39 +3,50 @@ import { notAcceptable } from './status.ts'
 
 export interface Format {
   readonly as: 'object' | 'table' | 'metadata'
-  readonly encoding: 'json' | 'yaml'
+  readonly encoding: 'json' | 'yaml' | 'protobuf'
 }
 
-const supported = ['application/json', 'application/yaml']
 const transforms: Readonly<Record<string, Format['as']>> = {
   Table: 'table',
   PartialObjectMetadata: 'metadata',
   PartialObjectMetadataList: 'metadata',
 }
 
-/** Picks by the Accept header, in the client's order (kubectl lists its preference first). */
-export function negotiate(accept: string | undefined): Format {
+const encodings: Readonly<Record<string, Format['encoding']>> = {
+  'application/json': 'json', '*/*': 'json', 'application/*': 'json', 'application/yaml': 'yaml', 'application/vnd.kubernetes.protobuf': 'protobuf',
+}
+
+/** Picks by the Accept header: by quality, then in the client's order (kubectl lists its preference first). Not every resource has protobuf. */
+export function negotiate(accept: string | undefined, hasProtobuf = false): Format {
   if (accept === undefined || accept.trim() === '') return { as: 'object', encoding: 'json' }
-  for (const clause of accept.split(',')) {
-    const format = acceptClause(clause)
-    if (format !== undefined) return format
+  const clauses = accept.split(',').map(parseClause).filter(({ quality }) => quality > 0)
+  for (const clause of clauses.toSorted((a, b) => b.quality - a.quality)) {
+    const format = formatOf(clause)
+    if (format === undefined || (format.encoding === 'protobuf' && (!hasProtobuf || format.as === 'table'))) continue
+    return format
   }
-  throw notAcceptable(supported)
+  throw notAcceptable(['application/json', 'application/yaml', ...(hasProtobuf ? ['application/vnd.kubernetes.protobuf'] : [])])
 }
 
-function acceptClause(clause: string): Format | undefined {
-  const [type = '', ...parameters] = clause.split(';').map((part) => part.trim())
-  const encoding = encodingOf(type.toLowerCase())
+interface Clause {
+  readonly type: string
+  readonly parameters: ReadonlyMap<string, string>
+  readonly quality: number
+}
+
+function parseClause(clause: string): Clause {
+  const [type = '', ...rest] = clause.split(';').map((part) => part.trim())
+  const parameters = new Map(rest.map((parameter) => parameter.split('=', 2) as [string, string]))
+  const quality = Number(parameters.get('q') ?? 1)
+  return { type: type.toLowerCase(), parameters, quality: Number.isNaN(quality) ? 1 : quality }
+}
+
+function formatOf({ type, parameters }: Clause): Format | undefined {
+  const encoding = Object.hasOwn(encodings, type) ? encodings[type] : undefined
   if (encoding === undefined) return undefined
-  const values = new Map(parameters.map((parameter) => parameter.split('=', 2) as [string, string]))
-  const as = values.get('as')
+  const as = parameters.get('as')
   if (as === undefined) return { as: 'object', encoding }
-  const transform = transforms[as]
-  const known = values.get('g') === 'meta.k8s.io' && values.get('v') === 'v1'
+  const transform = Object.hasOwn(transforms, as) ? transforms[as] : undefined
+  const known = parameters.get('g') === 'meta.k8s.io' && parameters.get('v') === 'v1'
   return transform !== undefined && known ? { as: transform, encoding } : undefined
-}
-
-function encodingOf(type: string): Format['encoding'] | undefined {
-  if (type === 'application/json' || type === '*/*' || type === 'application/*') return 'json'
-  return type === 'application/yaml' ? 'yaml' : undefined
 }

@@ -7,7 +7,7 @@ import type { ResourceCache, WatchCache } from './cache/index.ts'
 import type { ResourceDescriptor } from './descriptor.ts'
 import type { HttpRequest, Reply } from './http.ts'
 import { negotiate } from './negotiation.ts'
-import { Representation } from './representation.ts'
+import { hasProtobuf, Representation } from './representation.ts'
 import type { ListMeta } from './representation.ts'
 import type { RequestInfo } from './request-info.ts'
 import { inSelection, parseSelection } from './selector.ts'
@@ -48,7 +48,7 @@ export class Reader {
     if (wanted === undefined) await this.upToDate()
     else await this.#reached(wanted)
     const entry = await this.#one(descriptor, info.namespace, info.name)
-    return new Representation(descriptor, negotiate(request.headers['accept']), request.query, () => this.#clock.now()).object(200, entry)
+    return new Representation(descriptor, negotiate(request.headers['accept'], hasProtobuf(descriptor)), request.query, () => this.#clock.now()).object(200, entry)
   }
 
   async #one(descriptor: ResourceDescriptor, namespace: string, name: string): Promise<Entry> {
@@ -59,7 +59,7 @@ export class Reader {
 
   async list(descriptor: ResourceDescriptor, info: RequestInfo, request: HttpRequest): Promise<Reply> {
     const { query } = request
-    const representation = new Representation(descriptor, negotiate(request.headers['accept']), query, () => this.#clock.now())
+    const representation = new Representation(descriptor, negotiate(request.headers['accept'], hasProtobuf(descriptor)), query, () => this.#clock.now())
     const selection = parseSelection(descriptor, query, info.namespace)
     const limit = parseLimit(query.get('limit'))
     const page = await this.#page(descriptor, selection, query, limit)

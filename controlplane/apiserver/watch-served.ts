@@ -125,11 +125,11 @@ export class ServedWatch {
   }
 
   #write(type: string, object: Buffer): void {
-    this.#sink?.write(Buffer.concat([Buffer.from(`{"type":"${type}","object":`), object, Buffer.from('}\n')]))
+    this.#sink?.write(this.#options.representation.event(type, object))
   }
 
   #fail(error: StatusError): void {
-    this.#write('ERROR', Buffer.from(JSON.stringify(error.toStatus())))
+    this.#sink?.write(this.#options.representation.failure(error.toStatus()))
     this.end()
   }
 }

@@ -5,12 +5,12 @@ import type { ResourceDescriptor } from './descriptor.ts'
 import type { HttpRequest, Reply, Sink } from './http.ts'
 import { negotiate } from './negotiation.ts'
 import { parseRevision, selected } from './read.ts'
-import { Representation } from './representation.ts'
+import { hasProtobuf, Representation } from './representation.ts'
 import { isTrue } from './request-info.ts'
 import type { RequestInfo } from './request-info.ts'
 import { inSelection, parseSelection } from './selector.ts'
 import type { Selection } from './selector.ts'
-import { badRequest, expired, tooLargeResourceVersion } from './status.ts'
+import { badRequest, expired, notAcceptable, tooLargeResourceVersion } from './status.ts'
 import type { StatusError } from './status.ts'
 import { WatchGroup } from './watch-group.ts'
 import type { Member, WatchEvent } from './watch-group.ts'
@@ -48,8 +48,8 @@ export class Watches {
   async open(descriptor: ResourceDescriptor, info: RequestInfo, request: HttpRequest, upToDate: () => Promise<void>): Promise<Reply> {
     const { query } = request
     const { cache, clock } = this.#environment
-    const representation = new Representation(descriptor, negotiate(request.headers['accept']?.replaceAll(';stream=watch', '')), query, () => clock.now())
-    if (representation.format.encoding === 'yaml') throw badRequest('a watch is served as JSON')
+    const representation = new Representation(descriptor, negotiate(request.headers['accept']?.replaceAll(/;\s*stream=watch/g, ''), hasProtobuf(descriptor)), query, () => clock.now())
+    if (representation.format.encoding === 'yaml') throw notAcceptable(['application/json;stream=watch', 'application/vnd.kubernetes.protobuf;stream=watch'])
     const selection = parseSelection(descriptor, query, info.namespace, info.name)
     const revision = parseRevision(query.get('resourceVersion'))
     const initialEvents = checkInitialEvents(query)
@@ -67,7 +67,7 @@ export class Watches {
       : new ServedWatch({ all: cache, cache: cache.of(descriptor), clock, descriptor, selection, representation, freshnessTimeoutMs, pendingBytesMax, ...settings })
     return {
       status: 200,
-      headers: { 'content-type': 'application/json', 'cache-control': 'no-cache, private' },
+      headers: { 'content-type': representation.watchType, 'cache-control': 'no-cache, private' },
       body: (sink) => {
         this.#open.add(watch)
         watch.start(sink, request.signal, () => void this.#open.delete(watch))
@@ -219,22 +219,18 @@ class Watch implements Member {
   }
 
   #write(type: string, object: Buffer): void {
-    this.#sink?.write(line(type, object))
+    this.#sink?.write(this.#representation.event(type, object))
   }
 
   #fail(error: StatusError): void {
-    this.#write('ERROR', Buffer.from(JSON.stringify(error.toStatus())))
+    this.#sink?.write(this.#representation.failure(error.toStatus()))
     this.end()
   }
 }
 
-function line(type: string, object: Buffer): Buffer {
-  return Buffer.concat([Buffer.from(`{"type":"${type}","object":`), object, Buffer.from('}\n')])
-}
-
 /** What is written of a change, encoded once for all who want it in the same form. */
 function lineOf(representation: Representation, change: CacheChange, { type, entry }: WatchEvent): Buffer {
-  return change.line(representation.key, type, () => line(type, representation.encode(entry)))
+  return change.line(representation.key, type, () => representation.event(type, representation.encode(entry)))
 }
 
 function checkInitialEvents(query: URLSearchParams): boolean | undefined {

@@ -1,5 +1,6 @@
 // One revision of one object: its bytes, encoded once for every reader, and what is read out of them when needed.
-import { parseJson, replaceRevision, withRevision } from '../codec.ts'
+import { replaceRevision, withRevision } from '../codec.ts'
+import { parseJson } from '../json.ts'
 import type { ApiObject } from '../object.ts'
 
 export class Entry {
@@ -10,6 +11,7 @@ export class Entry {
   readonly json: Buffer
   readonly #head: Buffer
   #object: ApiObject | undefined
+  #message: { readonly name: string; readonly bytes: Buffer } | undefined
 
   constructor(head: Buffer, namespace: string, name: string, revision: number, json: Buffer) {
     this.#head = head
@@ -28,6 +30,12 @@ export class Entry {
   get object(): ApiObject {
     this.#object ??= parseJson(this.json.toString()) as ApiObject
     return this.#object
+  }
+
+  /** The object as a protobuf message, which is encoded once like the JSON is. */
+  message(name: string, encode: (object: ApiObject) => Buffer): Buffer {
+    if (this.#message?.name !== name) this.#message = { name, bytes: encode(this.object) }
+    return this.#message.bytes
   }
 
   /** The bytes as another version of the kind has them; versions differ in nothing but their name. */

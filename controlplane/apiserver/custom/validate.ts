@@ -15,7 +15,7 @@ export function validateValue(schema: Schema, value: unknown, path: string): Fie
     errors.push({ field: path, type: 'FieldValueNotSupported', value, detail: `supported values: ${schema.enum.map((one) => JSON.stringify(one)).join(', ')}` })
   }
   if (typeof value === 'string') checkString(schema, value, path, errors)
-  else if (typeof value === 'number') checkNumber(schema, value, path, errors)
+  else if (typeof value === 'number' || typeof value === 'bigint') checkNumber(schema, value, path, errors)
   else if (Array.isArray(value)) checkList(schema, value, path, errors)
   else if (isRecord(value)) checkRecord(schema, value, path, errors)
   checkCombinations(schema, value, path, errors)
@@ -25,6 +25,7 @@ export function validateValue(schema: Schema, value: unknown, path: string): Fie
 function kindOf(value: unknown): string {
   if (value === null) return 'null'
   if (Array.isArray(value)) return 'array'
+  if (typeof value === 'bigint') return 'integer'
   return typeof value === 'number' ? (Number.isInteger(value) ? 'integer' : 'number') : typeof value
 }
 
@@ -93,12 +94,12 @@ function compile(source: string, flags: string): RegExp | undefined {
   }
 }
 
-function checkNumber(schema: Schema, value: number, path: string, errors: FieldError[]): void {
+function checkNumber(schema: Schema, value: number | bigint, path: string, errors: FieldError[]): void {
   const { minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf, format } = schema
   const bad = (detail: string): void => void errors.push({ field: path, type: 'FieldValueInvalid', value, detail: `${inBody(path)} ${detail}` })
   if (minimum !== undefined && (exclusiveMinimum === true ? value <= minimum : value < minimum)) bad(`should be greater than ${exclusiveMinimum === true ? '' : 'or equal to '}${minimum}`)
   if (maximum !== undefined && (exclusiveMaximum === true ? value >= maximum : value > maximum)) bad(`should be less than ${exclusiveMaximum === true ? '' : 'or equal to '}${maximum}`)
-  if (multipleOf !== undefined && !Number.isInteger(value / multipleOf)) bad(`should be a multiple of ${multipleOf}`)
+  if (multipleOf !== undefined && !Number.isInteger(Number(value) / multipleOf)) bad(`should be a multiple of ${multipleOf}`)
   if (format === 'int32' && (value < -(2 ** 31) || value >= 2 ** 31)) bad(`must be of type int32: "integer"`)
 }
 

@@ -1,32 +1,21 @@
-// Bodies in Kubernetes' protobuf encoding, which kubectl's typed commands send (`kubectl create`, `auth can-i`, `drain`).
+// Bodies in Kubernetes' protobuf encoding, which kubectl's typed commands (`kubectl create`, `auth can-i`, `drain`) and Go clients send.
 // Envelope: k8s.io/apimachinery/pkg/runtime/serializer/protobuf; wire format: protobuf.dev/programming-guides/encoding.
 //
 //     +-------------------+-------------------------------------------------+
 //     | 6b 38 73 00       | runtime.Unknown: 1 typeMeta, 2 raw (the object) |
 //     +-------------------+-------------------------------------------------+
-//
-// Only reading: replies are JSON, which every client that speaks protobuf takes as well.
-import { readFileSync } from 'node:fs'
+import { parseJson } from '../json.ts'
 import { badRequest } from '../status.ts'
+import { kindMessage, message } from './table.ts'
+import type { Message } from './table.ts'
+import { records } from './wire.ts'
+import type { WireRecord } from './wire.ts'
 
 type Json = Record<string, unknown>
-
-/** `*` a pointer, whose zero means something; `[]` and `{}` before lists and maps. */
-interface Field {
-  /** Empty: its fields are the message's own. */
-  readonly name: string
-  readonly isPointer: boolean
-  readonly shape: 'one' | 'list' | 'map'
-  readonly type: string
-}
-
-type Message = ReadonlyMap<number, Field>
+type Value = WireRecord['value']
 
 const magic = Buffer.from([0x6b, 0x38, 0x73, 0x00])
 const depthMax = 64
-
-let table: Readonly<Record<string, Readonly<Record<string, string>>>> | undefined
-const parsed = new Map<string, Message | undefined>()
 
 /** Decodes an object in its envelope. Throws a 400 when it is none, or of a kind that has no encoding here. */
 export function decodeProtobuf(body: Uint8Array): Json {
@@ -36,78 +25,12 @@ export function decodeProtobuf(body: Uint8Array): Json {
     const envelope = new Map([...records(bytes.subarray(4))].map(({ number, value }) => [number, value]))
     const meta = new Map([...records(bytesOf(envelope.get(1)))].map(({ number, value }) => [number, bytesOf(value).toString()]))
     const [apiVersion = '', kind = ''] = [meta.get(1), meta.get(2)]
-    const message = messageOf(nameOf(apiVersion, kind))
-    if (message === undefined) throw new Error(`there is no encoding of ${kind} in ${apiVersion}`)
+    const name = kindMessage(apiVersion, kind)
+    if (name === undefined) throw new Error(`there is no encoding of ${kind} in ${apiVersion}`)
     const raw = envelope.get(2)
-    return { apiVersion, kind, ...(raw === undefined ? {} : decodeMessage(message, bytesOf(raw), 0)) }
+    return { apiVersion, kind, ...(raw === undefined ? {} : decodeMessage(known(name), bytesOf(raw), 0)) }
   } catch (error) {
     throw badRequest(`the object provided is not valid protobuf: ${(error as Error).message}`)
-  }
-}
-
-function nameOf(apiVersion: string, kind: string): string {
-  if (kind === 'DeleteOptions') return 'meta.v1.DeleteOptions'
-  const [group = '', version] = apiVersion.split('/')
-  return version === undefined ? `core.${group}.${kind}` : `${group.split('.')[0] ?? ''}.${version}.${kind}`
-}
-
-function messageOf(name: string): Message | undefined {
-  if (parsed.has(name)) return parsed.get(name)
-  table ??= (JSON.parse(readFileSync(new URL('messages.json', import.meta.url), 'utf8')) as { messages: NonNullable<typeof table> }).messages
-  const row = Object.hasOwn(table, name) ? table[name] : undefined
-  const message = row === undefined ? undefined : new Map(Object.entries(row).map(([number, text]) => [Number(number), parseField(text)]))
-  parsed.set(name, message)
-  return message
-}
-
-function parseField(text: string): Field {
-  const colon = text.indexOf(':')
-  const [, pointer = '', shape = '', inner = '', type = ''] = /^(\*?)(\[\]|\{\})?(\*?)(.+)$/.exec(text.slice(colon + 1)) ?? []
-  return { name: text.slice(0, colon), isPointer: pointer !== '' || inner !== '', shape: shape === '[]' ? 'list' : shape === '{}' ? 'map' : 'one', type }
-}
-
-interface WireRecord {
-  readonly number: number
-  /** Bytes, or a number: of a varint or of a double. */
-  readonly value: Buffer | number
-}
-
-function* records(bytes: Buffer): Generator<WireRecord> {
-  let at = 0
-  const varint = (): bigint => {
-    let result = 0n
-    for (let shift = 0n; shift < 70n; shift += 7n) {
-      const byte = bytes[at++]
-      if (byte === undefined) throw new Error('it ends in the middle of a number')
-      result |= BigInt(byte & 0x7f) << shift
-      if (byte < 0x80) return BigInt.asIntN(64, result)
-    }
-    throw new Error('a number is too long')
-  }
-  const take = (length: number): Buffer => {
-    if (length < 0 || at + length > bytes.length) throw new Error('it ends in the middle of a field')
-    at += length
-    return bytes.subarray(at - length, at)
-  }
-  while (at < bytes.length) {
-    const tag = Number(varint())
-    const number = tag >>> 3
-    switch (tag & 7) {
-      case 0:
-        yield { number, value: Number(varint()) }
-        break
-      case 1:
-        yield { number, value: take(8).readDoubleLE() }
-        break
-      case 2:
-        yield { number, value: take(Number(varint())) }
-        break
-      case 5:
-        yield { number, value: take(4).readFloatLE() }
-        break
-      default:
-        throw new Error(`wire type ${tag & 7} is not known`)
-    }
   }
 }
 
@@ -115,7 +38,7 @@ function decodeMessage(message: Message, bytes: Buffer, depth: number): Json {
   if (depth > depthMax) throw new Error('it is nested too deeply')
   const result: Json = {}
   for (const { number, value } of records(bytes)) {
-    const field = message.get(number)
+    const field = message.byNumber.get(number)
     if (field === undefined) continue
     const { name, shape, type } = field
     if (name === '') Object.assign(result, decodeValue(type, value, depth))
@@ -150,22 +73,27 @@ function mapEntry(type: string, bytes: Buffer, depth: number): [string, unknown]
     if (record.number === 1) key = bytesOf(record.value).toString()
     else if (record.number === 2) value = decodeValue(type, record.value, depth)
   }
-  return [key, value ?? (type === 'string' || type === 'bytes' ? '' : {})]
+  return [key, value ?? zeros[type] ?? {}]
 }
 
-function decodeValue(type: string, value: Buffer | number, depth: number): unknown {
+/** What Go leaves out of the entries of a map. */
+const zeros: Readonly<Record<string, unknown>> = { string: '', bytes: '', int: 0, double: 0, bool: false, quantity: '0' }
+
+function decodeValue(type: string, value: Value, depth: number): unknown {
   switch (type) {
     case 'string':
       return bytesOf(value).toString()
     case 'bool':
       return value !== 0
     case 'int':
+      return numberOf(value)
     case 'double':
-      return Number(value)
+      return Number(numberOf(value))
     case 'bytes':
       return bytesOf(value).toString('base64')
     case 'time':
-      return timeOf(bytesOf(value))
+    case 'microTime':
+      return timeOf(bytesOf(value), type === 'microTime')
     case 'quantity':
       return firstField(bytesOf(value))
     case 'raw':
@@ -176,14 +104,23 @@ function decodeValue(type: string, value: Buffer | number, depth: number): unkno
       break
   }
   if (type.startsWith('items/')) return [...records(bytesOf(value))].map((record) => decodeValue(type.slice('items/'.length), record.value, depth))
-  const message = messageOf(type)
-  if (message === undefined) throw new Error(`there is no encoding of ${type}`)
-  return decodeMessage(message, bytesOf(value), depth + 1)
+  return decodeMessage(known(type), bytesOf(value), depth + 1)
 }
 
-function bytesOf(value: Buffer | number | undefined): Buffer {
+function known(name: string): Message {
+  const found = message(name)
+  if (found === undefined) throw new Error(`there is no encoding of ${name}`)
+  return found
+}
+
+function bytesOf(value: Value | undefined): Buffer {
   if (Buffer.isBuffer(value)) return value
   throw new Error('a number stands where bytes are expected')
+}
+
+function numberOf(value: Value): number | bigint {
+  if (Buffer.isBuffer(value)) throw new Error('bytes stand where a number is expected')
+  return value
 }
 
 function firstField(bytes: Buffer): string {
@@ -191,19 +128,18 @@ function firstField(bytes: Buffer): string {
   return '0'
 }
 
-/** metav1.Time {1 seconds, 2 nanos}; an empty one is no time. Fractions are shown as MicroTime has them. */
-function timeOf(bytes: Buffer): string | undefined {
+/** metav1.Time and MicroTime {1 seconds, 2 nanos}; an empty one is no time. */
+function timeOf(bytes: Buffer, isMicro: boolean): string | undefined {
   const fields = new Map([...records(bytes)].map(({ number, value }) => [number, Number(value)]))
   const seconds = fields.get(1)
   if (seconds === undefined) return undefined
-  const micros = Math.floor((fields.get(2) ?? 0) / 1000)
   const whole = new Date(seconds * 1000).toISOString().slice(0, 19)
-  return micros === 0 ? `${whole}Z` : `${whole}.${String(micros).padStart(6, '0')}Z`
+  return isMicro ? `${whole}.${String(Math.floor((fields.get(2) ?? 0) / 1000)).padStart(6, '0')}Z` : `${whole}Z`
 }
 
 /** runtime.RawExtension and FieldsV1: JSON as bytes. */
 function rawOf(bytes: Buffer): unknown {
-  for (const { number, value } of records(bytes)) if (number === 1) return JSON.parse(bytesOf(value).toString())
+  for (const { number, value } of records(bytes)) if (number === 1) return parseJson(bytesOf(value).toString())
   return undefined
 }
 

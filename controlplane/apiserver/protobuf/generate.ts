@@ -1,11 +1,11 @@
-// Makes messages.json: the protobuf numbers of every built-in kind's fields. Run by hand when the kinds or their version change,
+// Makes messages/: the protobuf numbers of every built-in kind's fields, a table per group and version. Run by hand when the kinds or their version change,
 // with checkouts of github.com/kubernetes/api and github.com/kubernetes/apimachinery (Apache-2.0):
 //
 //   node controlplane/apiserver/protobuf/generate.ts API_CHECKOUT APIMACHINERY_CHECKOUT
 //
 // The numbers stand in struct tags of the Go types, beside what else one has to know: whether a field is inlined in JSON,
 // and whether it is a pointer, so that its zero means something.
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { builtinResources } from '../resources/index.ts'
 import { shortGroup } from '../schema/definitions.ts'
 
@@ -25,11 +25,13 @@ const extraKinds = [
   { group: 'policy', version: 'v1', kind: 'Eviction' },
   { group: 'authentication.k8s.io', version: 'v1', kind: 'TokenRequest' },
   { group: 'meta', version: 'v1', kind: 'DeleteOptions' },
+  { group: 'meta', version: 'v1', kind: 'ListMeta' },
+  { group: 'meta', version: 'v1', kind: 'Status' },
 ]
 
 /** What Go calls by name and the table by a word of its own; see decode.ts. */
 const wellKnown: Readonly<Record<string, string>> = {
-  'metav1.Time': 'time', 'metav1.MicroTime': 'time', 'meta.Time': 'time', 'meta.MicroTime': 'time', 'resource.Quantity': 'quantity', 'intstr.IntOrString': 'intOrString', 'runtime.RawExtension': 'raw', 'metav1.FieldsV1': 'raw',
+  'metav1.Time': 'time', 'metav1.MicroTime': 'microTime', 'meta.Time': 'time', 'meta.MicroTime': 'microTime', 'resource.Quantity': 'quantity', 'intstr.IntOrString': 'intOrString', 'runtime.RawExtension': 'raw', 'metav1.FieldsV1': 'raw',
   'meta.FieldsV1': 'raw', 'types.UID': 'string', 'metav1.Duration': 'int', 'runtime.Object': 'raw',
 }
 const plain: Readonly<Record<string, string>> = { string: 'string', bool: 'bool', int32: 'int', int64: 'int', int: 'int', uint32: 'int', byte: 'int', uint8: 'int', float64: 'double', '[]byte': 'bytes' }
@@ -100,8 +102,17 @@ function describe(place: string, type: string): string {
   return found.alias.startsWith('[]') ? `items/${describe(home, found.alias.slice(2))}` : describe(home, found.alias)
 }
 
-for (const { group, version, kind } of [...builtinResources(), ...extraKinds]) addMessage(`${shortGroup(group)}.${version}`, kind)
+/** Kinds of the servers for extension (apiextensions, apiregistration) are not in these checkouts: they are spoken of in JSON. */
+for (const { group, version, kind } of [...builtinResources(), ...extraKinds]) {
+  if (group === 'meta' || existsSync(`${api}/${shortGroup(group)}/${version}`)) addMessage(`${shortGroup(group)}.${version}`, kind)
+}
 
-const rows = Object.entries(messages).sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, fields]) => `${JSON.stringify(name)}: ${JSON.stringify(fields)}`)
 const origin = 'Made by generate.ts from the Go types of github.com/kubernetes/api and github.com/kubernetes/apimachinery (Kubernetes 1.36), Apache-2.0.'
-writeFileSync(new URL('messages.json', import.meta.url), `{\n"origin": ${JSON.stringify(origin)},\n"messages": {\n${rows.join(',\n')}\n}\n}\n`)
+const folder = new URL('messages/', import.meta.url)
+rmSync(folder, { recursive: true, force: true })
+mkdirSync(folder)
+const names = Object.keys(messages).sort()
+for (const place of new Set(names.map((name) => name.slice(0, name.lastIndexOf('.'))))) {
+  const rows = names.filter((name) => name.startsWith(`${place}.`)).map((name) => `${JSON.stringify(name)}: ${JSON.stringify(messages[name])}`)
+  writeFileSync(new URL(`${place}.json`, folder), `{\n"origin": ${JSON.stringify(origin)},\n"messages": {\n${rows.join(',\n')}\n}\n}\n`)
+}

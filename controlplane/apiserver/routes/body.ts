@@ -1,7 +1,8 @@
 // Bodies of writes: read, decoded, and held to the fields that the kind has.
-import { decodeBody, parseJson, toObject } from '../codec.ts'
+import { decodeBody, toObject } from '../codec.ts'
 import type { DeleteOptions, ResourceDescriptor } from '../descriptor.ts'
 import type { HttpRequest } from '../http.ts'
+import { isInt64, parseJson } from '../json.ts'
 import { isRecord } from '../object.ts'
 import type { ApiObject } from '../object.ts'
 import { jsonPatch, mergePatch } from '../patch/merge.ts'
@@ -124,12 +125,12 @@ export async function readDeleteOptions({ request }: Call): Promise<DeleteOption
   const policy = body['propagationPolicy'] ?? query.get('propagationPolicy') ?? undefined
   const orphan = body['orphanDependents'] ?? (query.get('orphanDependents') === null ? undefined : isTrue(query.get('orphanDependents')))
   const preconditions = body['preconditions']
-  if (grace !== undefined && grace !== null && (!Number.isSafeInteger(grace) || (grace as number) < 0)) throw badRequest(`gracePeriodSeconds: Invalid value: ${JSON.stringify(grace)}: must be a whole number of seconds`)
+  if (grace !== undefined && grace !== null && (!isInt64(grace) || grace < 0)) throw badRequest(`gracePeriodSeconds: Invalid value: ${JSON.stringify(grace)}: must be a whole number of seconds`)
   if (policy !== undefined && policy !== null && policy !== 'Orphan' && policy !== 'Background' && policy !== 'Foreground') {
     throw badRequest(`propagationPolicy: Unsupported value: ${JSON.stringify(policy)}: supported values: "Foreground", "Background", "Orphan"`)
   }
   return {
-    ...(typeof grace === 'number' ? { gracePeriodSeconds: grace } : {}),
+    ...(isInt64(grace) ? { gracePeriodSeconds: Number(grace) } : {}),
     ...(typeof policy === 'string' ? { propagationPolicy: policy } : {}),
     ...(typeof orphan === 'boolean' ? { orphanDependents: orphan } : {}),
     ...(isRecord(preconditions) ? { preconditions } : {}),

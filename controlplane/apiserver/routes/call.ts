@@ -11,7 +11,7 @@ import { negotiate } from '../negotiation.ts'
 import type { Outbound } from '../outbound.ts'
 import type { Reader } from '../read.ts'
 import type { Registry } from '../registry.ts'
-import { Representation } from '../representation.ts'
+import { hasProtobuf, Representation } from '../representation.ts'
 import type { RequestInfo } from '../request-info.ts'
 import { badRequest, invalid } from '../status.ts'
 import type { Watches } from '../watch.ts'
@@ -63,7 +63,7 @@ function fieldManager({ query, headers }: HttpRequest, { name }: UserInfo): stri
 /** The outcome of a write in the representation that the client asked for. */
 export function objectReply(call: Call, status: number, entry: Entry): Reply {
   const { serving, request, descriptor } = call
-  const representation = new Representation(descriptor, negotiate(request.headers['accept']), request.query, () => serving.clock.now())
+  const representation = new Representation(descriptor, negotiate(request.headers['accept'], hasProtobuf(descriptor)), request.query, () => serving.clock.now())
   return representation.object(status, entry, warningHeaders(call.warnings))
 }
 

@@ -8,6 +8,7 @@ import { jsonReply, textReply } from '../http.ts'
 import type { Handler, HttpRequest, Reply, UpgradeHandler } from '../http.ts'
 import type { Logger } from '../../../api/log.ts'
 import { isStoreError } from '../../store/index.ts'
+import { inEncoding } from '../representation.ts'
 import { parseRequest } from '../request-info.ts'
 import type { RequestInfo } from '../request-info.ts'
 import { badRequest, forbidden, internalError, noSuchPath, StatusError } from '../status.ts'
@@ -60,7 +61,7 @@ export function createHandler(options: HandlerOptions): { readonly handle: Handl
       reply = errorReply(statusOf(error, options.log, request))
     }
     options.audit?.record(request, who?.user, who?.info, reply.status, receivedMs)
-    return reply
+    return inEncoding(reply, request.headers['accept'])
   }
   const upgrade: UpgradeHandler = async (request) => {
     try {

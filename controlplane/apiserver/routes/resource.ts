@@ -5,7 +5,7 @@ import { jsonReply } from '../http.ts'
 import { negotiate } from '../negotiation.ts'
 import { selected } from '../read.ts'
 import { verbsOf } from '../registry.ts'
-import { Representation } from '../representation.ts'
+import { hasProtobuf, Representation } from '../representation.ts'
 import { inSelection, parseSelection } from '../selector.ts'
 import { badRequest, methodNotAllowed, StatusError, success, unsupportedMediaType } from '../status.ts'
 import type { ApiObject } from '../object.ts'
@@ -113,7 +113,7 @@ async function removeCollection(call: Call): Promise<Reply> {
     const some = entries.slice(at, at + deletionsAtOnce)
     gone.push(...(await Promise.all(some.map((entry) => removeOne(call, entry, options, deleteWith(call, dryRun))))).filter((entry) => entry !== undefined))
   }
-  const representation = new Representation(descriptor, negotiate(request.headers['accept']), request.query, () => serving.clock.now())
+  const representation = new Representation(descriptor, negotiate(request.headers['accept'], hasProtobuf(descriptor)), request.query, () => serving.clock.now())
   return representation.list(gone, { resourceVersion: String(serving.cache.revision) })
 }
 

@@ -2,6 +2,7 @@
 import { prune } from '../custom/schema.ts'
 import type { Schema } from '../custom/schema.ts'
 import type { ApiObject } from '../object.ts'
+import { isInt64 } from '../json.ts'
 import { isRecord } from '../object.ts'
 import { badRequest } from '../status.ts'
 import { definition, definitionName } from './definitions.ts'
@@ -92,7 +93,6 @@ function checkValue(value: unknown, type: FieldType, place: Place, unknown: stri
   }
 }
 
-const integers: Readonly<Record<string, number>> = { int32: 2 ** 31, int64: 2 ** 63 }
 const time = /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])[Tt](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:[.,]\d+)?(?:[Zz]|[+-]\d\d:\d\d)$/
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 
@@ -108,11 +108,9 @@ function checkPlain(value: unknown, plain: Plain, place: Place): unknown {
       if (typeof value !== 'number') throw mismatch(value, { of: 'plain', plain }, place)
       return value
     case 'int32':
-    case 'int64': {
-      const limit = integers[plain] ?? 0
-      if (typeof value !== 'number' || !Number.isInteger(value) || value >= limit || value < -limit) throw mismatch(value, { of: 'plain', plain }, place)
+    case 'int64':
+      if (!isInt64(value) || (plain === 'int32' && (value >= 2 ** 31 || value < -(2 ** 31)))) throw mismatch(value, { of: 'plain', plain }, place)
       return value
-    }
     case 'intOrString':
       if (typeof value === 'string') return value
       if (typeof value === 'number' && Number.isInteger(value) && Math.abs(value) < 2 ** 31) return value
@@ -125,7 +123,7 @@ function checkPlain(value: unknown, plain: Plain, place: Place): unknown {
 }
 
 function checkQuantity(value: unknown): string {
-  const canonical = typeof value === 'string' || typeof value === 'number' ? canonicalQuantity(String(value)) : undefined
+  const canonical = typeof value === 'string' || typeof value === 'number' || typeof value === 'bigint' ? canonicalQuantity(String(value)) : undefined
   if (canonical === undefined) throw new DecodeError(`quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'`)
   return canonical
 }
@@ -150,6 +148,7 @@ function mismatch(value: unknown, type: FieldType, { fields, owner }: Place): De
 function jsonKind(value: unknown): string {
   if (Array.isArray(value)) return 'array'
   // Of a number that is a number, its value is what does not fit.
+  if (typeof value === 'bigint') return `number ${value}`
   return typeof value === 'number' ? (Number.isInteger(value) && Math.abs(value) < 2 ** 31 ? 'number' : `number ${value}`) : typeof value === 'boolean' ? 'bool' : typeof value
 }
 

@@ -13,6 +13,7 @@ import type { Handler, HttpRequest, Peer, Reply, Sink, UpgradeHandler } from '..
 import type { Credential } from '../pki/authority.ts'
 import { StatusError } from '../status.ts'
 import { forward } from './forward.ts'
+import { sendWhole } from './send.ts'
 import { leadTo, refuseUpgrade } from './upgrade.ts'
 
 export interface HttpsServerOptions {
@@ -159,8 +160,8 @@ async function serve(options: HttpsServerOptions, incoming: Incoming, outgoing: 
   outgoing.on('error', () => abort.abort(clientGone))
   try {
     const reply = await options.handle(requestOf(incoming, abort.signal, options.clock))
-    if (reply.forward === undefined) send(reply, outgoing, incoming.method === 'HEAD')
-    else await forward(reply.forward, incoming as IncomingMessage, outgoing as ServerResponse, (error) => send(jsonReply(error.code, error.toStatus()), outgoing, false))
+    if (reply.forward === undefined) await send(reply, incoming, outgoing)
+    else await forward(reply.forward, incoming as IncomingMessage, outgoing as ServerResponse, (error) => void send(jsonReply(error.code, error.toStatus()), incoming, outgoing))
   } catch (error) {
     options.log.error('a reply could not be sent', { path: incoming.url, error })
     if (incoming.httpVersionMajor < 2) incoming.socket.destroy()
@@ -239,18 +240,14 @@ function readBody(incoming: Incoming, bytesMax: number, clock: Clock): Promise<B
   })
 }
 
-function send({ status, headers, body }: Reply, outgoing: Outgoing, isHead: boolean): void {
+async function send(reply: Reply, incoming: Incoming, outgoing: Outgoing): Promise<void> {
+  const { body } = reply
+  const isHead = incoming.method === 'HEAD'
+  if (typeof body !== 'function') return sendWhole({ ...reply, body }, outgoing, { isHead, acceptEncoding: incoming.headers['accept-encoding'] })
   const response = outgoing as ServerResponse
-  if (typeof body === 'function') {
-    response.writeHead(status, headers)
-    if (isHead) response.end()
-    else body(sinkOf(outgoing))
-    return
-  }
-  const bytes = body.length === 1 ? (body[0] as Uint8Array) : Buffer.concat(body)
-  response.writeHead(status, status === 304 ? headers : { ...headers, 'content-length': bytes.length })
-  if (isHead || bytes.length === 0) response.end()
-  else response.end(bytes)
+  response.writeHead(reply.status, reply.headers)
+  if (isHead) response.end()
+  else body(sinkOf(outgoing))
 }
 
 function sinkOf(outgoing: Outgoing): Sink {

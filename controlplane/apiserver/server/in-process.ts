@@ -37,7 +37,7 @@ function requestOf({ method, path, headers = {}, body }: ApiRequest, peer: HttpR
   }
 }
 
-async function* pieces(body: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+async function* pieces(body: Iterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   yield* body
 }
 

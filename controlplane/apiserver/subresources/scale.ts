@@ -1,7 +1,7 @@
 // scale: the number of replicas of any kind that has one, as an autoscaling/v1 Scale (`kubectl scale`).
 import { formatLabelSelector, formatLabels } from '../../../api/selectors.ts'
 import type { ResourceDescriptor, ScalePaths } from '../descriptor.ts'
-import { bytesReply } from '../http.ts'
+import { jsonReply } from '../http.ts'
 import type { Reply } from '../http.ts'
 import { isRecord, setValueAt, valueAt } from '../object.ts'
 import type { ApiObject } from '../object.ts'
@@ -64,5 +64,5 @@ function selectorText(selector: unknown): string | undefined {
 }
 
 function scaleReply({ warnings }: Call, object: ApiObject, paths: ScalePaths): Reply {
-  return bytesReply(200, [Buffer.from(JSON.stringify(scaleOf(object, paths)))], warningHeaders(warnings))
+  return jsonReply(200, scaleOf(object, paths), warningHeaders(warnings))
 }
