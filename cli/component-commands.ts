@@ -2,7 +2,7 @@
 import { hostname } from 'node:os'
 import { Option } from 'commander'
 import type { Command } from 'commander'
-import { address, addressAndPort, cidr, collect, durationMs, overlay, port, portRange, wholeNumber } from './option-values.ts'
+import { address, addressAndPort, cidr, collect, durationMs, ofEachFamily, overlay, port, portRange, repeat, wholeNumber } from './option-values.ts'
 
 const kubeconfigOption = (): Option => new Option('--kubeconfig <file>', 'how to reach the API server, and as whom').makeOptionMandatory()
 const nodeNameOption = (): Option => new Option('--node-name <name>', 'this node').default(hostname().toLowerCase())
@@ -32,9 +32,9 @@ function addServers(program: Command): void {
     .option('--write-kubeconfig <file>', "write the administrator's kubeconfig here once it serves")
     .option('--audit-log-path <file>', 'write who asked for what, and what was answered, here')
     .option('--write-token <file>', 'write a token for hosts to join with here once it serves')
-    .addOption(new Option('--service-cluster-ip-range <range>', 'addresses of services').default('10.96.0.0/12').argParser(cidr))
+    .addOption(new Option('--service-cluster-ip-range <range>', 'addresses of services; for two families, one of each with a comma between').default('10.96.0.0/12').argParser(ofEachFamily(cidr)))
     .addOption(new Option('--service-node-port-range <range>', 'ports of NodePort services').default('30000-32767').argParser(portRange))
-    .addOption(new Option('--cluster-dns <address>', 'address of the cluster DNS service').default('10.96.0.10').argParser(address))
+    .addOption(new Option('--cluster-dns <address>', 'address of the cluster DNS service, one of each family').default('10.96.0.10').argParser(ofEachFamily(address)))
     .addOption(new Option('--default-not-ready-toleration-seconds <seconds>', 'how long pods stay on a node that is not ready').default(300).argParser(wholeNumber(0, secondsMax)))
     .addOption(new Option('--default-unreachable-toleration-seconds <seconds>', 'how long pods stay on a node that is not heard').default(300).argParser(wholeNumber(0, secondsMax)))
     .addOption(logLevelOption())
@@ -130,7 +130,7 @@ function addDns(dns: Command): void {
     .addOption(new Option('--pods <mode>', 'names of pods by their address').choices(['disabled', 'insecure', 'verified']).default('disabled'))
     .addOption(new Option('--upstream <address[:port]>', 'server for other names; may be given again').argParser(collect((text) => text)))
     .option('--resolv-conf <file>', 'take the servers for other names from here')
-    .addOption(new Option('--stub <zone=address[:port],…>', 'servers of one zone; may be given again').argParser(collect((text) => text)))
+    .addOption(new Option('--stub <zone=address[:port],…>', 'servers of one zone; may be given again').argParser(repeat((text) => text)))
     .addOption(new Option('--ttl <seconds>', "time to live of the cluster's answers").default(5).argParser(wholeNumber(0, 3600)))
   common(dns.enablePositionalOptions()).addOption(logLevelOption())
     .option('--wait', 'wait for the kubeconfig to appear')
@@ -138,6 +138,11 @@ function addDns(dns: Command): void {
     .addOption(new Option('--rate-limit <number>', 'answers a second that one client may have; 0: no limit').default(0).argParser(wholeNumber(0, 10_000_000)))
     .addOption(new Option('--query-log <number>', 'write down one question in so many; 0: none').default(0).argParser(wholeNumber(0, 10_000_000)))
     .addOption(new Option('--listen <address:port>', 'where to answer; may be given again').argParser(collect(addressAndPort)))
+    .addOption(new Option('--tls-listen <address:port>', 'where to answer with TLS; may be given again').argParser(collect(addressAndPort)))
+    .addOption(new Option('--https-listen <address:port>', 'where to answer with HTTPS, at /dns-query; may be given again').argParser(collect(addressAndPort)))
+    .option('--tls-cert <file>', 'certificate for those two; read again when it changes')
+    .option('--tls-key <file>', 'and its key')
+    .option('--hand-over <file>', 'take over from the process that listens on this Unix socket, and listen there for the next')
     .addOption(new Option('--health <address:port>', 'where /health, /ready and /metrics are served').argParser(addressAndPort))
     .action(async (options) => (await import('./commands/dns.ts')).runDns(options as never))
   common(dns.command('query').description('what would be answered, and by which part').argument('<name>').argument('[type]', 'A, AAAA, SRV, PTR, …', 'A'))

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { address, addressAndPort, cidr, collect, durationMs, overlay, portRange, wholeNumber } from './option-values.ts'
+import { address, addressAndPort, cidr, collect, durationMs, ofEachFamily, overlay, portRange, repeat, wholeNumber } from './option-values.ts'
 
 t.test('durations are read as Go writes them', (t) => {
   t.equal(durationMs('40s'), 40_000)
@@ -24,7 +24,16 @@ t.test('numbers, addresses, ranges and ports have bounds', (t) => {
   for (const wrong of ['5-1', '0-5', '1-70000', '80']) t.throws(() => portRange(wrong), /range of ports/, wrong)
   const several = collect(String)
   several('a')
-  t.same(several('b'), ['a', 'b'])
+  t.same(several('b,c'), ['a', 'b', 'c'])
+  t.same(repeat(String)('a=1,2'), ['a=1,2'], 'commas of the value itself stay')
+  t.end()
+})
+
+t.test('one value for each family of addresses', (t) => {
+  t.equal(ofEachFamily(cidr)('10.96.0.0/12,fd00:10:96::/112'), '10.96.0.0/12,fd00:10:96::/112')
+  t.equal(ofEachFamily(address)('fd00::a'), 'fd00::a')
+  for (const wrong of ['10.96.0.0/12,10.97.0.0/16', '10.96.0.0/12,fd00::/112,fd01::/112']) t.throws(() => ofEachFamily(cidr)(wrong), /one of each IP family/, wrong)
+  t.throws(() => ofEachFamily(cidr)('10.96.0.0/12,'), /range/)
   t.end()
 })
 

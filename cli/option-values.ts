@@ -58,12 +58,27 @@ export function addressAndPort(text: string): HostPort {
   return { address: host, port: Number(match?.[3]) }
 }
 
-/** Several of one flag. The first that is given takes the place of the default. */
+/** Several of one flag, each time it is given or with commas between. The first that is given takes the place of the default. */
 export function collect<T>(parse: (text: string) => T): (text: string) => readonly T[] {
+  const one = repeat(parse)
+  return (text) => text.split(',').map(one).at(-1) ?? []
+}
+
+/** The same for values that may have commas themselves. */
+export function repeat<T>(parse: (text: string) => T): (text: string) => readonly T[] {
   const values: T[] = []
   return (text) => {
     values.push(parse(text))
     return values
+  }
+}
+
+/** One value, or one of each IP family with a comma between. */
+export function ofEachFamily(parse: (text: string) => string): (text: string) => string {
+  return (text) => {
+    const values = text.split(',').map(parse)
+    if (values.length > 2 || (values.length === 2 && values[0]?.includes(':') === values[1]?.includes(':'))) throw new InvalidArgumentError('It must be one, or one of each IP family with a comma between.')
+    return values.join(',')
   }
 }
 

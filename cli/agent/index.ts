@@ -62,7 +62,7 @@ export async function startAgent(options: AgentOptions): Promise<Component> {
       cni: { binDir: defaultBinDir, confDir: defaultConfDir, cacheDir: `${defaultDataDir}/cache` },
       clusterDns,
       clusterDomain: options.clusterDomain,
-      server: { address: '0.0.0.0', port: kubeletPort, ...identity.serving, clientCa: identity.ca },
+      server: { address: options.addresses[0]?.includes(':') === true ? '::' : '0.0.0.0', port: kubeletPort, ...identity.serving, clientCa: identity.ca },
       leaseDurationSeconds: options.leaseDurationSeconds,
       podsMax: options.podsMax,
     }),

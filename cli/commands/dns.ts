@@ -22,6 +22,11 @@ interface NamesFlags {
 export interface DnsFlags extends NamesFlags {
   readonly wait?: boolean
   readonly listen?: readonly HostPort[]
+  readonly tlsListen?: readonly HostPort[]
+  readonly httpsListen?: readonly HostPort[]
+  readonly tlsCert?: string
+  readonly tlsKey?: string
+  readonly handOver?: string
   readonly health?: HostPort
   readonly snapshot?: string
   readonly rateLimit?: number
@@ -33,12 +38,14 @@ const pollMs = 50
 
 /** `fairway dns` */
 export async function runDns(flags: DnsFlags): Promise<void> {
-  const { listen = [], kubeconfig, health, snapshot, rateLimit = 0, queryLog = 0 } = flags
+  const { listen = [], tlsListen, httpsListen, tlsCert, tlsKey, handOver, kubeconfig, health, snapshot, rateLimit = 0, queryLog = 0 } = flags
   if (kubeconfig === undefined || listen.length === 0) throw new Error('Cannot start the DNS server: --kubeconfig FILE and --listen ADDRESS:PORT are needed')
+  if ((tlsListen ?? httpsListen) !== undefined && (tlsCert === undefined || tlsKey === undefined)) throw new Error('Cannot listen with TLS: --tls-cert FILE and --tls-key FILE are needed')
+  const certificate = tlsCert === undefined || tlsKey === undefined ? undefined : { certFile: tlsCert, keyFile: tlsKey }
   const log = createLogger({ level: flags.logLevel })
   const start = async (): ReturnType<typeof startDns> => {
     while (flags.wait === true && !existsSync(kubeconfig)) await systemClock.sleep(pollMs)
-    return startDns({ ...namesOptions({ ...flags, kubeconfig }), log, listen, health, snapshot, rateLimit, queryLogEvery: queryLog })
+    return startDns({ ...namesOptions({ ...flags, kubeconfig }), log, listen, tlsListen, httpsListen, certificate, handOver, health, snapshot, rateLimit, queryLogEvery: queryLog })
   }
   return runUntilSignal(start())
 }

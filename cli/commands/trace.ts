@@ -1,3 +1,4 @@
+import { rangesOf } from '../local/addressing.ts'
 import { hostInits } from '../local/processes.ts'
 import { requireConfig } from '../local/config.ts'
 import { adminClient } from '../local/nodes-ready.ts'
@@ -19,7 +20,6 @@ const signs = { good: '✓', bad: '✗', note: '·' } as const
 const subjectWidth = 8
 /** Of local clusters. */
 const zone = 'cluster.local'
-const clusterDns = '10.96.0.10'
 
 /** `fairway trace`; the exit status is 0 when the target was reached. */
 export async function runTrace(from: string, to: string, { name, namespace, protocol }: TraceFlags): Promise<void> {
@@ -38,7 +38,7 @@ export async function runTrace(from: string, to: string, { name, namespace, prot
       return view
     }
     let last: Step | undefined
-    for await (const step of walk(source, target, { cluster: await readCluster(client), host, protocol, zone, clusterDns })) {
+    for await (const step of walk(source, target, { cluster: await readCluster(client), host, protocol, zone, clusterDns: rangesOf(cluster.ipFamily)[0].clusterDns })) {
       print(stepText(step))
       last = step
     }

@@ -1,4 +1,5 @@
 import type { Backend } from '../../cni/index.ts'
+import type { IpFamily } from '../local/addressing.ts'
 import { controlPlaneHost, checkClusterName, hostAddress, serverUrl } from '../local/config.ts'
 import type { ClusterConfigFile } from '../local/config.ts'
 import { Progress } from '../local/progress.ts'
@@ -13,7 +14,7 @@ export interface UpFlags {
   readonly store: string
   readonly runtime: string
   readonly overlay: Backend
-  readonly ipFamily: string
+  readonly ipFamily: IpFamily
   readonly outbound?: boolean
   readonly demo?: boolean
 }
@@ -43,11 +44,11 @@ export async function runUp(flags: UpFlags): Promise<void> {
 }
 
 /** Flags of the command-line contract whose parts are not written yet: refused by name, never ignored. */
-function refuseWhatIsNotThere({ controlPlanes, store, runtime, ipFamily }: UpFlags): void {
+function refuseWhatIsNotThere({ controlPlanes, store, runtime, ipFamily, outbound }: UpFlags): void {
   if (controlPlanes !== 1) throw new Error(`Cannot make ${controlPlanes} control planes: more than one needs the etcd store, which is not there yet; leave out --control-planes`)
   if (store !== 'sqlite') throw new Error(`Cannot use store ${JSON.stringify(store)}: local clusters know sqlite${store.startsWith('etcd') ? '; etcd is not there yet' : ''}`)
   if (runtime !== 'docker') throw new Error(`Cannot use runtime ${runtime}: it is not there yet; leave out --runtime`)
-  if (ipFamily !== 'ipv4') throw new Error(`Cannot use IP family ${ipFamily}: it is not there yet; leave out --ip-family`)
+  if (ipFamily === 'ipv6' && outbound === true) throw new Error('Cannot let a cluster without IPv4 reach beyond this machine: --outbound forwards IPv4 only; --ip-family dual has both')
 }
 
 function hostsOf(config: ClusterConfigFile): string {

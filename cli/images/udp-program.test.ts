@@ -33,6 +33,17 @@ else {
     }
   })
 
+  t.test('addresses of both families, in every form', async (t) => {
+    const port = await freePort()
+    const server = spawn(file, [String(port)], { stdio: 'ignore' })
+    t.teardown(() => server.kill('SIGKILL'))
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    for (const address of ['127.0.0.1', '::1', '0:0:0:0:0:0:0:1', '0::1', '0:0::0:1', '::ffff:7f00:1']) {
+      t.equal(execFileSync(file, [address, String(port)], { input: address, encoding: 'utf8' }), address)
+    }
+    t.equal(spawnSync(file, ['fd00:abc::1', String(port)], { input: 'x' }).status, 1, 'and no other is that one')
+  })
+
   t.test('nobody there is an exit status of 1, and wrong arguments one of 2 with the usage', async (t) => {
     t.equal(spawnSync(file, ['127.0.0.1', String(await freePort())], { input: 'x' }).status, 1)
     const wrong = spawnSync(file, [], { encoding: 'utf8' })

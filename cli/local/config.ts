@@ -1,6 +1,8 @@
 /** What a local cluster was made as: written once at `up`, read by everything after it. */
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
 import type { Backend } from '../../cni/index.ts'
+import { inUrl, rangesOf } from './addressing.ts'
+import type { IpFamily } from './addressing.ts'
 import { clusterPaths, clustersRoot } from './paths.ts'
 
 export interface ClusterConfigFile {
@@ -8,9 +10,11 @@ export interface ClusterConfigFile {
   readonly version: 1
   readonly name: string
   readonly nodes: readonly string[]
-  /** The N of the machine-side network 10.90.N.0/24. */
+  /** The N of the machine-side network: 10.90.N.0/24, fd00:10:90:N::/64. */
   readonly subnet: number
   readonly overlay: Backend
+  /** Left out in files of older versions: IPv4. */
+  readonly ipFamily?: IpFamily
   /** Whether hosts and pods reach beyond this machine. */
   readonly outbound?: boolean
   /** Raised from false once `up` came to its end: one that was interrupted begins anew. */
@@ -29,19 +33,20 @@ export function checkClusterName(name: string): void {
   }
 }
 
-/** The address of a host: the machine has .1, the control plane .10, node-1 .11 and so on. */
-export function hostAddress({ subnet, nodes }: ClusterConfigFile, host: string): string {
-  const place = host === controlPlaneHost ? 0 : nodes.indexOf(host) + 1
-  if (host !== controlPlaneHost && place === 0) throw new Error(`Cannot find host ${host}: the cluster has ${[controlPlaneHost, ...nodes].join(', ')}`)
-  return `10.90.${subnet}.${10 + place}`
+/** The first address of a host: the machine has .1, the control plane .10, node-1 .11 and so on. */
+export function hostAddress(config: ClusterConfigFile, host: string): string {
+  return hostAddresses(config, host)[0] ?? ''
 }
 
-export function gatewayAddress({ subnet }: ClusterConfigFile): string {
-  return `10.90.${subnet}.1`
+/** One of each family that the cluster has. */
+export function hostAddresses({ subnet, nodes, ipFamily }: ClusterConfigFile, host: string): string[] {
+  const place = host === controlPlaneHost ? 0 : nodes.indexOf(host) + 1
+  if (host !== controlPlaneHost && place === 0) throw new Error(`Cannot find host ${host}: the cluster has ${[controlPlaneHost, ...nodes].join(', ')}`)
+  return rangesOf(ipFamily).map((ranges) => ranges.hostAddress(subnet, 10 + place))
 }
 
 export function serverUrl(config: ClusterConfigFile): string {
-  return `https://${hostAddress(config, controlPlaneHost)}:${apiServerPort}`
+  return `https://${inUrl(hostAddress(config, controlPlaneHost))}:${apiServerPort}`
 }
 
 /** Reads a cluster's configuration; undefined when there is no such cluster. Throws on a file that is corrupt or newer. */

@@ -5,20 +5,22 @@
  *     control-plane eth0 10.90.N.10 ┤ bridge, in the switch's namespace
  *     node-1        eth0 10.90.N.11 ┤ (its ports are named like the hosts)
  *     node-2        eth0 10.90.N.12 ┘
+ *
+ * With IPv6, fd00:10:90:N::1, ::10 and so on, beside those or instead of them.
  */
 import { isExists, isNotFound } from '../../netlink/errors.ts'
 import { Netns } from '../../netlink/netns.ts'
 import { RouteSocket } from '../../netlink/route/index.ts'
 import type { Link } from '../../netlink/route/index.ts'
 import { writeSysctl } from '../../netlink/sysctl.ts'
-import { gatewayAddress, hostAddress } from './config.ts'
+import { rangesOf } from './addressing.ts'
+import { hostAddresses } from './config.ts'
 import type { ClusterConfigFile } from './config.ts'
 
 const bridge = 'bridge'
 const machinePort = 'machine'
-const prefixLength = 24
-/** Of which a host's own programs need a route before the proxy's rules send them elsewhere. */
-const serviceRange = '10.96.0.0/12'
+/** Of the machine. */
+const gatewayPlace = 1
 
 /** The machine's own end. Named by number, since names of clusters may be longer than those of links. */
 export function machineLink({ subnet }: Pick<ClusterConfigFile, 'subnet'>): string {
@@ -27,10 +29,10 @@ export function machineLink({ subnet }: Pick<ClusterConfigFile, 'subnet'>): stri
 
 /**
  * A host that is stopped and started again keeps its hardware address, as a real one does: its neighbours would otherwise send to the old one for
- * half a minute. 02 says that it is locally administered.
+ * half a minute. 02 says that it is locally administered; the rest is the number of the network and the host's place in it.
  */
-function macOf(address: string): string {
-  return ['02', '46', ...address.split('.').map((octet) => Number(octet).toString(16).padStart(2, '0'))].join(':')
+function macOf({ subnet, nodes }: ClusterConfigFile, host: string): string {
+  return ['02', '46', '0a', '5a', ...[subnet, 11 + nodes.indexOf(host)].map((number) => number.toString(16).padStart(2, '0'))].join(':')
 }
 
 function altName(cluster: string): string {
@@ -59,12 +61,13 @@ export function connectMachine(config: ClusterConfigFile, switchPid: number): vo
   })
   const link = route.links.get(name)?.index ?? 0
   route.links.addAltName(name, altName(config.name))
-  withoutIpv6(name)
+  const ranges = rangesOf(config.ipFamily)
+  if (!ranges.some(({ family }) => family === 'ipv6')) withoutIpv6(name)
   route.links.set(name, { up: true })
-  route.addresses.add({ link, address: gatewayAddress(config), prefixLength })
+  for (const { hostAddress, hostPrefixLength } of ranges) route.addresses.add({ link, address: hostAddress(config.subnet, gatewayPlace), prefixLength: hostPrefixLength, noDad: true })
 }
 
-/** Clusters are IPv4 so far; an address that the kernel adds by itself a second later would only surprise. */
+/** Where a cluster has no IPv6, an address that the kernel adds by itself a second later would only surprise. */
 function withoutIpv6(link: string): void {
   try {
     writeSysctl(`ipv6/conf/${link}/disable_ipv6`, 1)
@@ -94,19 +97,23 @@ export function connectHost(config: ClusterConfigFile, switchPid: number, { host
     const port = portName(host)
     // A port of a host that was stopped goes with its namespace, but not at once.
     if (ports.links.get(port) !== undefined) ports.links.delete(port)
-    ports.links.add({ kind: 'veth', name: port, up: true, peer: { name: 'eth0', netns: namespace, mac: macOf(hostAddress(config, host)) } })
+    ports.links.add({ kind: 'veth', name: port, up: true, peer: { name: 'eth0', netns: namespace, mac: macOf(config, host) } })
     ports.links.set(port, { master: ports.links.get(bridge)?.index })
   })
   using route = RouteSocket.open({ netns: namespace })
   route.links.set('lo', { up: true })
   route.links.set('eth0', { up: true })
   const link = route.links.get('eth0')?.index ?? 0
-  route.addresses.add({ link, address: hostAddress(config, host), prefixLength })
-  if (config.outbound === true) route.routes.add({ destination: '0.0.0.0/0', gateway: gatewayAddress(config), link })
-  else {
-    // What leads nowhere fails at once, instead of after a time-out. Services are looked up here before they are translated.
-    route.routes.add({ destination: '0.0.0.0/0', type: 'unreachable' })
-    route.routes.add({ destination: serviceRange, gateway: gatewayAddress(config), link })
+  const addresses = hostAddresses(config, host)
+  for (const [at, { family, hostAddress, hostPrefixLength, anywhere, serviceRange }] of rangesOf(config.ipFamily).entries()) {
+    const gateway = hostAddress(config.subnet, gatewayPlace)
+    route.addresses.add({ link, address: addresses[at] ?? '', prefixLength: hostPrefixLength, noDad: true })
+    if (config.outbound === true && family === 'ipv4') route.routes.add({ destination: anywhere, gateway, link })
+    else {
+      // What leads nowhere fails at once, instead of after a time-out. Services are looked up here before they are translated.
+      route.routes.add({ destination: anywhere, type: 'unreachable' })
+      route.routes.add({ destination: serviceRange, gateway, link })
+    }
   }
 }
 

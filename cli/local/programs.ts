@@ -1,5 +1,6 @@
 /** What runs in each local host, with which arguments. Paths are as the host sees them. */
-import { controlPlaneHost, hostAddress, serverUrl, apiServerPort } from './config.ts'
+import { inUrl, rangesOf } from './addressing.ts'
+import { controlPlaneHost, hostAddress, hostAddresses, serverUrl, apiServerPort } from './config.ts'
 import type { ClusterConfigFile } from './config.ts'
 import type { HostPrograms } from './host.ts'
 import { clusterPaths } from './paths.ts'
@@ -16,12 +17,15 @@ const shared = { kubeconfig: 'fairway/admin.kubeconfig', token: 'fairway/join-to
 const failureDetection = { gracePeriodSeconds: 12, leaseDurationSeconds: 12, tolerationSeconds: 5 } as const
 
 export function programsOf(config: ClusterConfigFile, host: string): HostPrograms {
-  return host === controlPlaneHost ? { server: serverArguments(config) } : { agent: agentArguments(config, host), dns: dnsArguments() }
+  return host === controlPlaneHost ? { server: serverArguments(config) } : { agent: agentArguments(config, host), dns: dnsArguments(config) }
 }
 
 function serverArguments(config: ClusterConfigFile): string[] {
+  const ranges = rangesOf(config.ipFamily)
   return [
-    '--data-dir', `${state}/server`, '--store', 'sqlite', '--bind', '0.0.0.0', '--port', String(apiServerPort),
+    '--service-cluster-ip-range', ranges.map(({ serviceRange }) => serviceRange).join(','), '--cluster-cidr', ranges.map(({ podRange }) => podRange).join(','),
+    '--cluster-dns', ranges.map(({ clusterDns }) => clusterDns).join(','),
+    '--data-dir', `${state}/server`, '--store', 'sqlite', '--bind', ranges[0].unspecified, '--port', String(apiServerPort),
     '--advertise-address', hostAddress(config, controlPlaneHost), '--route-pods',
     '--write-kubeconfig', `/var/lib/${shared.kubeconfig}`, '--write-token', `/var/lib/${shared.token}`,
     '--node-monitor-grace-period', `${failureDetection.gracePeriodSeconds}s`,
@@ -31,14 +35,17 @@ function serverArguments(config: ClusterConfigFile): string[] {
 }
 
 function agentArguments(config: ClusterConfigFile, host: string): string[] {
+  const ranges = rangesOf(config.ipFamily)
   return [
-    '--server', serverUrl(config), '--token-file', `/var/lib/${shared.token}`, '--node-name', host, '--node-ip', hostAddress(config, host),
+    '--service-cluster-ip-range', ranges.map(({ serviceRange }) => serviceRange).join(','), '--cluster-dns', ranges.map(({ clusterDns }) => clusterDns).join(','),
+    '--server', serverUrl(config), '--token-file', `/var/lib/${shared.token}`, '--node-name', host, '--node-ip', hostAddresses(config, host).join(','),
     '--data-dir', `${state}/agent`, '--overlay', config.overlay, '--node-lease-duration-seconds', String(failureDetection.leaseDurationSeconds),
   ]
 }
 
-function dnsArguments(): string[] {
-  return ['--kubeconfig', `${state}/agent/node.kubeconfig`, '--wait', '--listen', '10.96.0.10:53', '--zone', 'cluster.local', '--pods', 'verified', '--resolv-conf', '/etc/resolv.conf', '--snapshot', `${state}/dns.snapshot`]
+function dnsArguments({ ipFamily }: ClusterConfigFile): string[] {
+  const listen = rangesOf(ipFamily).flatMap(({ clusterDns }) => ['--listen', `${inUrl(clusterDns)}:53`])
+  return ['--kubeconfig', `${state}/agent/node.kubeconfig`, '--wait', ...listen, '--zone', 'cluster.local', '--pods', 'verified', '--resolv-conf', '/etc/resolv.conf', '--snapshot', `${state}/dns.snapshot`]
 }
 
 /** The same files as this machine sees them. */

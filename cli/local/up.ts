@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import { load } from 'js-yaml'
 import type { Backend } from '../../cni/index.ts'
 import { builtInImage } from '../images/built-in.ts'
+import type { IpFamily } from './addressing.ts'
 import { clusterNames, controlPlaneHost, readConfig, serverUrl, writeConfig } from './config.ts'
 import type { ClusterConfigFile } from './config.ts'
 import { removeCluster } from './down.ts'
@@ -24,6 +25,7 @@ export interface UpOptions {
   readonly name: string
   readonly nodes: number
   readonly overlay: Backend
+  readonly ipFamily: IpFamily
   readonly outbound: boolean
   readonly progress: Progress
   /** Interrupts: what was begun is taken back. */
@@ -52,11 +54,11 @@ export async function up(options: UpOptions): Promise<UpResult> {
 }
 
 /** Chooses a network; one cluster after the other, so that no two choose the same. */
-async function newConfig({ name, nodes, overlay, outbound }: UpOptions): Promise<ClusterConfigFile> {
+async function newConfig({ name, nodes, overlay, ipFamily, outbound }: UpOptions): Promise<ClusterConfigFile> {
   await using _lock = await takeLock('networks')
   const taken = new Set(clusterNames().filter((other) => other !== name).flatMap((other) => subnetOf(other) ?? []))
   const config: ClusterConfigFile = {
-    version: 1, name, overlay, outbound, nodes: Array.from({ length: nodes }, (_, index) => `node-${index + 1}`),
+    version: 1, name, overlay, ipFamily, outbound, nodes: Array.from({ length: nodes }, (_, index) => `node-${index + 1}`),
     subnet: freeSubnet(taken), complete: false, userKubeconfig: userKubeconfigFile(),
   }
   writeConfig(config)

@@ -24,12 +24,14 @@ export interface PodRoutesOptions {
 const routeProtocol = 72
 const mainTable = 254
 
-/** Pod ranges (IPv4) and the node addresses that lead to them. Pure. */
+/** Pod ranges and the node addresses of their families that lead to them. Pure. */
 export function wantPodRoutes(all: readonly Node[]): ReadonlyMap<string, string> {
   return new Map(all.flatMap(({ spec, status }) => {
-    const gateway = status?.addresses?.find(({ type, address }) => type === 'InternalIP' && isIP(address) === 4)?.address
-    const range = spec.podCIDRs?.find((cidr) => !cidr.includes(':')) ?? spec.podCIDR
-    return gateway === undefined || range === undefined || range === '' || range.includes(':') ? [] : [[range, gateway] as const]
+    const addresses = status?.addresses?.filter(({ type, address }) => type === 'InternalIP' && isIP(address) !== 0).map(({ address }) => address) ?? []
+    return (spec.podCIDRs ?? [spec.podCIDR ?? '']).flatMap((range) => {
+      const gateway = addresses.find((address) => address.includes(':') === range.includes(':'))
+      return gateway === undefined || range === '' ? [] : [[range, gateway] as const]
+    })
   }))
 }
 
@@ -41,7 +43,7 @@ export function startPodRoutes({ client, clock, random, log }: PodRoutesOptions)
   const reconcile = async (): Promise<void> => {
     if (!informer.hasSynced()) return
     const want = wantPodRoutes(informer.list())
-    const have = route.routes.list({ family: 'ipv4', table: mainTable }).filter(({ protocol }) => protocol === routeProtocol)
+    const have = route.routes.list({ table: mainTable, protocol: routeProtocol })
     for (const { destination, gateway } of have) if (want.get(destination) !== gateway) route.routes.delete({ destination, protocol: routeProtocol })
     const kept = new Set(have.filter(({ destination, gateway }) => want.get(destination) === gateway).map(({ destination }) => destination))
     for (const [destination, gateway] of want) if (!kept.has(destination)) route.routes.add({ destination, gateway, protocol: routeProtocol })

@@ -37,7 +37,9 @@ export interface TraceOptions {
 interface Start {
   readonly node: string
   readonly host: HostView
+  /** The first of its addresses. */
   readonly address: string
+  readonly addresses: readonly string[]
   readonly inside: NamespaceView
 }
 
@@ -79,13 +81,14 @@ function findStart(source: Source, { cluster, host: hostOf }: TraceOptions): Sta
   const bad = (text: string): Step => ({ mark: 'bad', subject: 'from', text })
   const pod = source.kind === 'pod' ? findPod(cluster, source.namespace, source.name) : undefined
   const node = pod === undefined ? findNode(cluster, source.name).metadata.name : pod.spec.nodeName
-  const address = pod === undefined ? internalAddresses(findNode(cluster, source.name))[0] : addressesOf(pod)[0]
+  const addresses = pod === undefined ? internalAddresses(findNode(cluster, source.name)) : addressesOf(pod)
+  const [address] = addresses
   if (node === undefined || address === undefined || (pod !== undefined && hasEnded(pod))) return bad(`${source.kind} ${source.name} has no address: ${pod === undefined ? 'its node has said none' : (whyNotReady(pod) ?? 'it is only just starting')}`)
   const host = hostOf(node)
   if (host === undefined) return bad(`host ${node} does not run, or cannot be looked at from here`)
-  if (pod === undefined || pod.spec.hostNetwork === true) return { node, host, address, inside: host.own }
+  if (pod === undefined || pod.spec.hostNetwork === true) return { node, host, address, addresses, inside: host.own }
   const inside = host.pod(address)
-  return inside === undefined ? bad(`no network namespace on ${node} has the address ${address} of pod ${nameOf(pod)}`) : { node, host, address, inside }
+  return inside === undefined ? bad(`no network namespace on ${node} has the address ${address} of pod ${nameOf(pod)}`) : { node, host, address, addresses, inside }
 }
 
 function startStep(source: Source, { node, host, address }: Start): Step {
@@ -96,13 +99,14 @@ function startStep(source: Source, { node, host, address }: Start): Step {
   return { mark: isThere || back.kind === 'own' ? 'good' : 'bad', subject: 'from', text: `${address} on ${node}, ${link}` }
 }
 
-async function* toService(service: Service, portText: string | undefined, start: Start, options: TraceOptions): AsyncGenerator<Step> {
+/** `chosen`: one of its addresses; left out, that of the client's family. */
+async function* toService(service: Service, portText: string | undefined, start: Start, options: TraceOptions, chosen?: string): AsyncGenerator<Step> {
   const { spec, metadata: { namespace = 'default', name = '' } } = service
   if (spec.type === 'ExternalName') return yield verdict(false, `service ${nameOf(service)} is another name for ${spec.externalName ?? 'nothing'}, which is not traced`)
   yield* nameStep(service, start, `${name}.${namespace}.svc.${options.zone}`, options)
   const port = servicePort(service, portText, options.protocol)
   const protocol: Protocol = port.protocol === 'UDP' ? 'udp' : 'tcp'
-  const address = clusterAddress(service, start.address)
+  const address = chosen ?? clusterAddress(service, start.address)
   if (address !== undefined) return yield* throughTable({ address, port: port.port, protocol }, service, start, options)
   yield { mark: 'note', subject: 'service', text: `${nameOf(service)} is headless: clients choose one of its endpoints themselves` }
   yield* toEndpoints(headlessEndpoints(service, port, protocol, options.cluster), service, start, options)
@@ -132,7 +136,7 @@ function servicePort(service: Service, text: string | undefined, protocol: Proto
 
 async function* toAddress({ address, port: text }: { readonly address: string; readonly port: string | undefined }, start: Start, options: TraceOptions): AsyncGenerator<Step> {
   const service = serviceAt(options.cluster, address)
-  if (service !== undefined) return yield* toService(service, text, start, options)
+  if (service !== undefined) return yield* toService(service, text, start, options, address)
   if (text === undefined) throw new Error(`Cannot trace to ${address}: it is no service's, and so wants a port, as in ${address.includes(':') ? `[${address}]` : address}:80`)
   const destination: Destination = { address, port: Number(text), protocol: options.protocol ?? 'tcp' }
   const fates = readFates(destination, start)
@@ -141,7 +145,9 @@ async function* toAddress({ address, port: text }: { readonly address: string; r
   yield* toEndpointAlone(destination, start, options)
 }
 
-function readFates({ address, port, protocol }: Destination, { host, address: source }: Start): Fate[] | undefined {
+/** By its own family's address: what the rules say of others is that of a packet which cannot be. */
+function readFates({ address, port, protocol }: Destination, { host, address: first, addresses }: Start): Fate[] | undefined {
+  const source = addresses.find((each) => each.includes(':') === address.includes(':')) ?? first
   const ruleset = host.serviceTable()
   return ruleset === undefined ? undefined : whereTo(ruleset, { source, destination: address, protocol, port, hostAddresses: host.addresses })
 }
@@ -204,7 +210,7 @@ async function* toEndpoint({ address, port, protocol }: Destination, start: Star
   const node = pod?.spec.nodeName ?? nodeAt(cluster, address)?.metadata.name
   const whose = pod !== undefined ? `pod ${nameOf(pod)} on ${node}` : node !== undefined ? `host ${node}` : "no pod's and no node's"
   yield { mark: pod === undefined && node === undefined ? 'note' : 'good', subject: 'endpoint', text: `${address} ${protocol} ${port}, ${whose}` }
-  if (start.address !== address) yield* wayStep(address, node, start, options)
+  if (!start.addresses.includes(address)) yield* wayStep(address, node, start, options)
   const host = node === undefined ? undefined : hostOf(node)
   if (node !== undefined && host === undefined) yield { mark: 'bad', subject: 'host', text: `${node} does not run, or cannot be looked at from here` }
   if (host !== undefined && pod !== undefined && node !== start.node) yield arrivalStep(address, node ?? '', host)

@@ -15,7 +15,7 @@ const bearerProtocol = /^base64url\.bearer\.authorization\.k8s\.io\./
 
 /** Connects to the upstream with the client's own request, and then passes bytes both ways until either ends. */
 export function leadTo({ host, port, path, tls }: Upstream, incoming: IncomingMessage, socket: Socket, head: Buffer): void {
-  const options = { host, port, path, method: incoming.method ?? 'GET', headers: { ...upstreamHeaders(incoming), host: `${host}:${port}` }, agent: false as const }
+  const options = { host, port, path, method: incoming.method ?? 'GET', headers: { ...upstreamHeaders(incoming), host: `${host.includes(':') ? `[${host}]` : host}:${port}` }, agent: false as const }
   const outgoing = tls === undefined ? httpRequest(options) : httpsRequest({ ...options, ...(tls.ca === '' ? { rejectUnauthorized: false } : { ca: tls.ca, cert: tls.certificate, key: tls.key }) })
   limitConnecting(outgoing)
   outgoing.on('error', (error) => refuseUpgrade(socket, internalError(`Cannot reach ${host}:${port}: ${error.message}`)))
