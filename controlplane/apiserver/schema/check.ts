@@ -105,6 +105,7 @@ function checkPlain(value: unknown, plain: Plain, place: Place): unknown {
       if (typeof value !== plain) throw mismatch(value, { of: 'plain', plain }, place)
       return value
     case 'double':
+      if (typeof value === 'bigint') return Number(value)
       if (typeof value !== 'number') throw mismatch(value, { of: 'plain', plain }, place)
       return value
     case 'int32':

@@ -47,11 +47,14 @@ function agreeOnAddresses(status: PodStatus): void {
   if (status.hostIP !== undefined && status.hostIP !== '' && status.hostIPs === undefined) status.hostIPs = [{ ip: status.hostIP }]
 }
 
+/** A hundred years: with more, the time of deletion would be no date. */
+const graceSecondsMax = 3_155_760_000
+
 function graceOf({ spec, status, metadata }: Pod, { gracePeriodSeconds }: DeleteOptions): 'now' | { readonly graceSeconds: number } {
   // Nothing runs that would have to be told.
   if ((spec.nodeName ?? '') === '' || status?.phase === 'Succeeded' || status?.phase === 'Failed') return 'now'
-  const seconds = gracePeriodSeconds ?? metadata.deletionGracePeriodSeconds ?? spec.terminationGracePeriodSeconds ?? 30
-  return seconds === 0 ? 'now' : { graceSeconds: Math.max(1, seconds) }
+  const seconds = (gracePeriodSeconds ?? metadata.deletionGracePeriodSeconds ?? spec.terminationGracePeriodSeconds ?? 30) as number | bigint
+  return seconds === 0 ? 'now' : { graceSeconds: Math.min(Math.max(1, Number(seconds)), graceSecondsMax) }
 }
 
 /** Who goes first when a node runs out of memory (pkg/apis/core/v1/helper/qos). */
