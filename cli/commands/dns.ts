@@ -7,6 +7,7 @@ import { parseResolvConf, parseStub, parseUpstream, queryNames, startDns } from 
 import type { DnsOptions } from '../../dns/index.ts'
 import { typeNumber } from '../../dns/wire/index.ts'
 import { clientFrom, runUntilSignal } from '../component.ts'
+import { keepHeapSmall } from '../heap.ts'
 import type { HostPort } from '../option-values.ts'
 
 interface NamesFlags {
@@ -42,6 +43,7 @@ export async function runDns(flags: DnsFlags): Promise<void> {
   if (kubeconfig === undefined || listen.length === 0) throw new Error('Cannot start the DNS server: --kubeconfig FILE and --listen ADDRESS:PORT are needed')
   if ((tlsListen ?? httpsListen) !== undefined && (tlsCert === undefined || tlsKey === undefined)) throw new Error('Cannot listen with TLS: --tls-cert FILE and --tls-key FILE are needed')
   const certificate = tlsCert === undefined || tlsKey === undefined ? undefined : { certFile: tlsCert, keyFile: tlsKey }
+  keepHeapSmall()
   const log = createLogger({ level: flags.logLevel })
   const start = async (): ReturnType<typeof startDns> => {
     while (flags.wait === true && !existsSync(kubeconfig)) await systemClock.sleep(pollMs)

@@ -36,6 +36,7 @@ class ResponderCounts {
   failed = 0
   limited = 0
   readonly byRcode = new Float64Array(32)
+  readonly byHttpsStatus = new Map<number, number>()
   readonly #byType = new Float64Array(transports.length * 2 * (countedTypeMax + 1))
 
   asked(type: number, transport: Transport, isV6: boolean): void {
@@ -45,6 +46,10 @@ class ResponderCounts {
 
   answered(rcode: number): void {
     this.byRcode[rcode] = (this.byRcode[rcode] ?? 0) + 1
+  }
+
+  answeredHttps(status: number): void {
+    this.byHttpsStatus.set(status, (this.byHttpsStatus.get(status) ?? 0) + 1)
   }
 
   /** What was asked so far. `type` is undefined for the rare ones. */

@@ -2,7 +2,9 @@
 import { createServer } from 'node:http'
 import type { Responder } from '../answers/responder.ts'
 import type { Outside } from '../forward/outside.ts'
+import type { StreamListener } from './house.ts'
 import { metrics } from './metrics.ts'
+import type { OpenPlace } from './sockets.ts'
 
 export interface Readiness {
   readonly isReady: boolean
@@ -11,29 +13,25 @@ export interface Readiness {
   readonly outside: Outside
 }
 
-/** Serves them; rejects when the address cannot be had. */
-export async function startHealth({ address, port }: { readonly address: string; readonly port: number }, names: Readiness, responder: Responder): Promise<{ readonly port: number; close(): Promise<void> }> {
+/** Serves them on a socket, which is its own from here on. `names` may be others at the next request. */
+export async function startHealth({ fd }: OpenPlace, names: () => Readiness, responder: Responder): Promise<StreamListener> {
   const server = createServer({ requestTimeout: 5000, headersTimeout: 5000 }, (request, response) => {
     const path = (request.url ?? '').split('?')[0]
     const answer = (status: number, text: string): void => void response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' }).end(text)
     if (request.method !== 'GET' && request.method !== 'HEAD') return answer(405, 'only GET\n')
     if (path === '/health') return answer(200, 'OK\n')
-    if (path === '/ready') return names.isReady ? answer(200, 'OK\n') : answer(503, 'the names of the cluster are not known yet\n')
-    if (path === '/metrics') return answer(200, metrics(names, responder))
+    if (path === '/ready') return names().isReady ? answer(200, 'OK\n') : answer(503, 'the names of the cluster are not known yet\n')
+    if (path === '/metrics') return answer(200, metrics(names(), responder))
     return answer(404, 'known are /health, /ready and /metrics\n')
   })
   server.maxConnections = 100
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => reject(new Error(`Cannot serve health on ${address} port ${port}: ${error.code === 'EADDRINUSE' ? 'the port is in use' : error.message}`, { cause: error })))
-    server.listen(port, address, resolve)
+    server.once('error', reject)
+    server.listen({ fd }, resolve)
   })
-  const bound = server.address()
-  return {
-    port: typeof bound === 'object' && bound !== null ? bound.port : port,
-    close: () => new Promise((resolve) => {
-      server.close(() => resolve())
-      server.closeAllConnections()
-    }),
-  }
+  const end = (): Promise<void> => new Promise((resolve) => {
+    server.close(() => resolve())
+    server.closeAllConnections()
+  })
+  return { leave: end, close: end }
 }
-

@@ -1,111 +1,42 @@
 /**
- * A TCP listener: length-prefixed messages, several at a time on one connection (RFC 7766). What a client owes is a whole question, or to take its
- * answers: one that does neither for a while is let go, however many single bytes it sends. A full house lets go whoever has been idle longest.
+ * DNS over TCP and over TLS: length-prefixed messages, several at a time on one connection (RFC 7766, RFC 7858). What a client owes is a whole question,
+ * or to take its answers: one that does neither for a while is let go, however many single bytes it sends (see `house.ts`).
  */
-import { createServer } from 'node:net'
-import type { Server, Socket } from 'node:net'
+import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
+import type { SecureContext } from 'node:tls'
 import type { Clock } from '../../api/clock.ts'
 import { addressBytes } from '../wire/index.ts'
+import { openHouse } from './house.ts'
+import type { Guest, StreamListener, TcpLimits } from './house.ts'
+import type { OpenPlace } from './sockets.ts'
 import type { Respond } from './udp.ts'
 
-/** RFC 7766 section 6.2.3: a few seconds; resolvers that ask again open another. */
-const idleMs = 10_000
-const sweepMs = 1000
-const connectionsMax = 1000
-/** Connections of one client address: a stub resolver needs one or two. */
-const connectionsPerClientMax = 100
 /** Questions of one connection that wait for an answer; more are read when some have gone. */
 const pipelinedMax = 128
 const unsentBytesMax = 1024 * 1024
-
-export interface TcpListener {
-  readonly port: number
-  close(): Promise<void>
-}
-
-/** Who may be connected; the defaults are for a cluster's DNS server. */
-export interface TcpLimits {
-  readonly idleMs?: number
-  readonly connectionsMax?: number
-  readonly connectionsPerClientMax?: number
-}
+/** RFC 7858 section 3.1: nobody has to say it; who does is understood. */
+const applicationProtocol = 'dot'
 
 export interface TcpOptions extends TcpLimits {
   readonly clock: Clock
+  /** With TLS: the certificate for the next connection. */
+  readonly secure?: (() => SecureContext) | undefined
 }
 
-/** Listens and answers; rejects when the address cannot be had. */
-export async function listenTcp({ address, port }: { readonly address: string; readonly port: number }, respond: Respond, options: TcpOptions): Promise<TcpListener> {
-  const house = new House(respond, options)
-  const server = createServer({ noDelay: true }, (socket) => house.admit(socket))
-  await listening(server, address, port)
-  const bound = server.address()
-  return {
-    port: typeof bound === 'object' && bound !== null ? bound.port : port,
-    close: () => new Promise((resolve) => {
-      server.close(() => resolve())
-      house.close()
-    }),
-  }
-}
-
-/** The connections that are open, and who has to go when there are too many. */
-class House {
-  readonly #respond: Respond
-  readonly #options: TcpOptions
-  /** Those that made progress last stand at the end. */
-  readonly #open = new Set<Connection>()
-  #sweeping = false
-  #closed = false
-
-  constructor(respond: Respond, options: TcpOptions) {
-    this.#respond = respond
-    this.#options = options
-  }
-
-  admit(socket: Socket): void {
-    const client = socket.remoteAddress ?? ''
-    const { connectionsMax: most = connectionsMax, connectionsPerClientMax: mostOfOne = connectionsPerClientMax, clock } = this.#options
-    const own = [...this.#open].filter((connection) => connection.client === client)
-    if (own.length >= mostOfOne) own[0]?.destroy()
-    else if (this.#open.size >= most) this.#open.values().next().value?.destroy()
-    const connection = new Connection(socket, { client, respond: this.#respond, clock, onProgress: () => this.#touch(connection) })
-    this.#open.add(connection)
-    socket.once('close', () => this.#open.delete(connection))
-    connection.start()
-    this.#sweep()
-  }
-
-  close(): void {
-    this.#closed = true
-    for (const connection of this.#open) connection.destroy()
-  }
-
-  #touch(connection: Connection): void {
-    if (this.#open.delete(connection)) this.#open.add(connection)
-  }
-
-  /** Lets those go that owe something for too long; looks again as long as anyone is there. */
-  #sweep(): void {
-    if (this.#sweeping || this.#closed) return
-    const { clock, idleMs: most = idleMs } = this.#options
-    this.#sweeping = true
-    clock.setTimeout(() => {
-      this.#sweeping = false
-      const since = clock.monotonicMs() - most
-      for (const connection of this.#open) if (connection.progressAtMs <= since) connection.destroy()
-      if (this.#open.size > 0) this.#sweep()
-    }, Math.min(sweepMs, most))
-  }
-}
-
-function listening(server: Server, address: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen({ host: address, port, ipv6Only: true }, () => {
-      server.removeListener('error', reject)
-      resolve()
-    })
+/** Answers on the connections that come to a socket. */
+export function listenTcp(place: OpenPlace, respond: Respond, { secure, ...options }: TcpOptions): Promise<StreamListener> {
+  const { clock } = options
+  return openHouse(place, {
+    ...options,
+    welcome: (socket, client, onProgress) => {
+      // A reset says that the client has gone; 'close' follows.
+      socket.on('error', () => socket.destroy())
+      const stream = secure === undefined ? socket : new TLSSocket(socket, { isServer: true, secureContext: secure(), ALPNProtocols: [applicationProtocol] })
+      const connection = new Connection(stream, { client, respond, clock, onProgress })
+      connection.start()
+      return connection
+    },
   })
 }
 
@@ -116,9 +47,7 @@ interface ConnectionOptions {
   readonly onProgress: () => void
 }
 
-class Connection {
-  readonly client: string
-  /** When the last question was whole, or the last answer was taken. */
+class Connection implements Guest {
   progressAtMs: number
   readonly #socket: Socket
   readonly #options: ConnectionOptions
@@ -127,9 +56,10 @@ class Connection {
   #received: Buffer = Buffer.alloc(0)
   #receivedBytes = 0
   #waiting = 0
+  #answered = false
+  #leaving = false
 
   constructor(socket: Socket, options: ConnectionOptions) {
-    this.client = options.client
     this.#socket = socket
     this.#options = options
     this.#address = addressBytes(options.client) ?? new Uint8Array(4)
@@ -138,7 +68,6 @@ class Connection {
 
   start(): void {
     const socket = this.#socket
-    // A reset says that the client has gone; 'close' follows.
     socket.on('error', () => socket.destroy())
     socket.on('data', (data: Buffer) => this.#take(data))
     socket.on('drain', () => {
@@ -149,6 +78,16 @@ class Connection {
 
   destroy(): void {
     this.#socket.destroy()
+  }
+
+  leave(): void {
+    this.#leaving = true
+    this.#leaveIfIdle()
+  }
+
+  /** Who has just come is about to ask. */
+  #leaveIfIdle(): void {
+    if (this.#leaving && this.#answered && this.#waiting === 0 && this.#receivedBytes === 0) this.#socket.end()
   }
 
   #progress(): void {
@@ -190,6 +129,7 @@ class Connection {
       if (answer instanceof Promise) void this.#later(answer)
       else this.#write(answer)
     }
+    this.#leaveIfIdle()
     socket.resume()
   }
 
@@ -203,11 +143,12 @@ class Connection {
 
   /** A question that gets no answer ends the connection: what follows it could not be told apart. */
   #write(answer: Buffer | undefined): void {
-    if (this.#socket.destroyed) return
+    if (this.#socket.destroyed || this.#socket.writableEnded) return
     if (answer === undefined) {
       this.#socket.destroy()
       return
     }
+    this.#answered = true
     // Who leaves answers lying makes none.
     if (this.#socket.writableLength === 0) this.#progress()
     const framed = Buffer.allocUnsafe(2 + answer.length)

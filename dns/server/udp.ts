@@ -7,10 +7,8 @@
  *     | u64  | u32      |   | u64 | u64    | u64     | u64        | i32   |   | u32    |   |
  *     +------+----------+---+-----+--------+---------+------------+-------+---+--------+---+
  */
-import {
-  AF_INET, AF_INET6, SOCK_DGRAM, SOCK_NONBLOCK, SOL_SOCKET, SO_RCVBUF, SO_RCVBUFFORCE, addressOf, bind, close, receiveMany, sendMany, setSocketOption, socket, socketName, trySocketOption, watchReadable,
-} from '../../netlink/ffi.ts'
-import { addressBytes } from '../wire/index.ts'
+import { AF_INET, addressOf, close, receiveMany, sendMany, socketName, watchReadable } from '../../netlink/ffi.ts'
+import type { OpenPlace } from './sockets.ts'
 
 const batch = 64
 /** Longer questions do not exist; what is cut off cannot be read and gets no answer. */
@@ -19,14 +17,10 @@ const questionBytesMax = 4096
 const answerBytesMax = 4096
 const headerSize = 64
 const addressSize = 28
-const receiveBufferBytes = 4 * 1024 * 1024
 /** Batches taken before others get a turn of the event loop. */
 const batchesPerTurn = 16
 const lengthOffset = 56
 const nameLengthOffset = 8
-// include/uapi/linux/in6.h: an IPv6 listener is for IPv6 alone
-const IPPROTO_IPV6 = 41
-const IPV6_V6ONLY = 26
 
 /** Answers a packet of a client (its address as 4 or 16 bytes, read at once or copied): at once, later, or not at all. */
 export type Respond = (packet: Uint8Array, client: Uint8Array) => Buffer | undefined | Promise<Buffer | undefined>
@@ -83,18 +77,17 @@ class Slots {
 }
 
 export interface UdpListener {
-  readonly port: number
+  /** Reads no more; answers that are under way are still sent. Resolves when none is, after which the socket is closed. */
+  leave(): Promise<void>
   close(): void
 }
 
-/** Binds a socket and answers what comes. Throws `SystemCallError` when it cannot be bound. */
-export function listenUdp({ address, port }: { readonly address: string; readonly port: number }, respond: Respond): UdpListener {
-  const listener = new Listener(address, port, respond)
-  return { port: listener.port, close: () => listener.close() }
+/** Answers what comes to a socket, which is its own from here on. */
+export function listenUdp({ fd }: OpenPlace, respond: Respond): UdpListener {
+  return new Listener(fd, respond)
 }
 
-class Listener {
-  readonly port: number
+class Listener implements UdpListener {
   readonly #fd: number
   readonly #isV4: boolean
   readonly #respond: Respond
@@ -102,33 +95,35 @@ class Listener {
   readonly #outgoing = new Slots(batch, answerBytesMax)
   readonly #watch: { close(): void }
   #open = true
+  #reading = true
+  #waiting = 0
+  readonly #idle = Promise.withResolvers<void>()
 
-  constructor(address: string, port: number, respond: Respond) {
+  constructor(fd: number, respond: Respond) {
+    this.#fd = fd
     this.#respond = respond
-    const name = sockaddr(address, port)
-    this.#isV4 = name.readUInt16LE() === AF_INET
-    this.#fd = socket(name.readUInt16LE(), SOCK_DGRAM | SOCK_NONBLOCK, 0)
-    try {
-      if (!trySocketOption(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, receiveBufferBytes)) setSocketOption(this.#fd, SOL_SOCKET, SO_RCVBUF, receiveBufferBytes)
-      if (name.readUInt16LE() === AF_INET6) setSocketOption(this.#fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)
-      bind(this.#fd, name)
-      this.port = socketName(this.#fd).readUInt16BE(2)
-      this.#watch = watchReadable(this.#fd, () => this.#take())
-    } catch (error) {
-      close(this.#fd)
-      throw error
-    }
+    this.#isV4 = socketName(fd).readUInt16LE() === AF_INET
+    this.#watch = watchReadable(fd, () => this.#take())
+  }
+
+  async leave(): Promise<void> {
+    if (this.#reading) this.#watch.close()
+    this.#reading = false
+    if (this.#waiting > 0) await this.#idle.promise
+    this.close()
   }
 
   close(): void {
     if (!this.#open) return
     this.#open = false
-    this.#watch.close()
+    if (this.#reading) this.#watch.close()
+    this.#reading = false
+    this.#idle.resolve()
     close(this.#fd)
   }
 
   #take(): void {
-    for (let turn = 0; turn < batchesPerTurn && this.#open; turn += 1) {
+    for (let turn = 0; turn < batchesPerTurn && this.#reading; turn += 1) {
       const count = this.#receive()
       if (count === 0) return
       this.#answer(count)
@@ -160,11 +155,15 @@ class Listener {
   }
 
   async #answerLater(address: Uint8Array, promised: Promise<Buffer | undefined>): Promise<void> {
+    this.#waiting += 1
     const answer = await promised
-    if (answer === undefined || !this.#open) return
-    const slots = this.#outgoing
-    slots.fill(0, address, answer)
-    this.#send(slots, 1)
+    this.#waiting -= 1
+    if (!this.#open) return
+    if (answer !== undefined) {
+      this.#outgoing.fill(0, address, answer)
+      this.#send(this.#outgoing, 1)
+    }
+    if (!this.#reading && this.#waiting === 0) this.#idle.resolve()
   }
 
   /** Sends what the kernel takes. What it does not take is lost, as datagrams are: the asker asks again. */
@@ -181,16 +180,4 @@ class Listener {
       if (sent === before) return
     }
   }
-}
-
-/** struct sockaddr_in or sockaddr_in6 (include/uapi/linux/in.h, in6.h). */
-function sockaddr(address: string, port: number): Buffer {
-  const bytes = addressBytes(address)
-  if (bytes === undefined) throw new Error(`Cannot listen on ${address}: it is no IP address`)
-  const isV4 = bytes.length === 4
-  const name = Buffer.alloc(isV4 ? 16 : 28)
-  name.writeUInt16LE(isV4 ? AF_INET : AF_INET6)
-  name.writeUInt16BE(port, 2)
-  name.set(bytes, isV4 ? 4 : 8)
-  return name
 }

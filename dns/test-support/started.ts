@@ -69,6 +69,7 @@ export function overTcp(port: number, query: Uint8Array): Promise<Buffer> {
     const socket = connect(port, '127.0.0.1', () => socket.write(query))
     let all = Buffer.alloc(0)
     socket.once('error', reject)
+    socket.once('close', () => reject(new Error('the connection ended without an answer')))
     socket.on('data', (data: Buffer) => {
       all = Buffer.concat([all, data])
       if (all.length < 2 || all.length < 2 + all.readUInt16BE()) return

@@ -1,0 +1,150 @@
+/** Two processes hand over on upgrade: questions come all the time, processes are replaced, and none is lost. */
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { createSocket } from 'node:dgram'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import packet from 'dns-packet'
+import t from 'tap'
+import { systemClock } from '../api/clock.ts'
+import { silentLogger } from '../api/log.ts'
+import { inherit, offer } from './server/hand-over.ts'
+import { openPlace } from './server/sockets.ts'
+import { data, overTcp, overUdp, start, web } from './test-support/started.ts'
+
+/** Upgrades of the test; `FAIRWAY_UPGRADES=200` for longer. */
+const upgrades = Number(process.env['FAIRWAY_UPGRADES'] ?? 20)
+const folder = mkdtempSync(join(tmpdir(), 'fairway-dns-hand-over-'))
+t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+const name = 'web.default.svc.cluster.local'
+
+/** A server for other names that takes its time: there is always a question under way to it. */
+async function slowUpstream(t: { teardown(end: () => void): void }): Promise<number> {
+  const socket = createSocket('udp4')
+  socket.on('message', (query, { port, address }) => {
+    const { id = 0, questions } = packet.decode(query)
+    const asked = questions?.[0]?.name ?? ''
+    const answer = packet.encode({ type: 'response', id, flags: packet.RECURSION_DESIRED, questions: [{ name: asked, type: 'A' }], answers: [{ name: asked, type: 'A', ttl: 60, data: '192.0.2.1' }] })
+    setTimeout(() => socket.send(answer, port, address), 100)
+  })
+  await new Promise<void>((resolve) => void socket.bind(0, '127.0.0.1', resolve))
+  t.teardown(() => socket.close())
+  return socket.address().port
+}
+
+/** Asks by UDP, by TCP and for names elsewhere until stopped; who got no answer in 5 s is lost. */
+function askOn(port: number): { stop(): Promise<{ asked: number; lost: string[] }> } {
+  const lost: string[] = []
+  const open = new Set<Promise<void>>()
+  let asked = 0
+  const ask = (what: string, by: () => Promise<Buffer>): void => {
+    asked += 1
+    const one = by().then((answer) => void (packet.decode(answer).answers?.length === 1 || lost.push(`${what}: ${packet.decode(answer).rcode ?? ''}`)), (error: Error) => void lost.push(`${what}: ${error.message}`))
+    open.add(one)
+    void one.finally(() => open.delete(one))
+  }
+  const query = (asking: string): Buffer => packet.encode({ type: 'query', id: asked % 65_536, flags: packet.RECURSION_DESIRED, questions: [{ name: asking, type: 'A' }] })
+  const timer = setInterval(() => {
+    ask('udp', () => overUdp(port, query(name)))
+    ask('udp', () => overUdp(port, query(name)))
+    if (asked % 5 === 0) ask('elsewhere', () => overUdp(port, query(`n${asked}.example`)))
+    if (asked % 2 === 0) ask('tcp', () => overTcp(port, Buffer.concat([Buffer.from([0, query(name).length]), query(name)])))
+  }, 5)
+  return {
+    async stop() {
+      clearInterval(timer)
+      await Promise.all(open)
+      return { asked, lost }
+    },
+  }
+}
+
+interface Answering { readonly child: ChildProcess; readonly ended: Promise<number | null> }
+
+async function answering(t: { teardown(end: () => void): void }, ...args: readonly string[]): Promise<Answering> {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'test-support/answering-process.ts'), ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve))
+  t.teardown(() => void child.kill('SIGKILL'))
+  const begun = await Promise.race([new Promise<boolean>((resolve) => child.stdout.once('data', () => resolve(true))), ended.then(() => false)])
+  if (!begun) throw new Error('the process ended before it answered')
+  return { child, ended }
+}
+
+t.test(`no question is lost while ${upgrades} processes follow one another`, { timeout: 60_000 + upgrades * 5000 }, async (t) => {
+  const upstream = await slowUpstream(t)
+  const free = openPlace({ kind: 'tcp', address: '127.0.0.1', port: 0 })
+  const { close } = await import('../netlink/ffi.ts')
+  close(free.fd)
+  const args = [String(free.port), join(folder, 'upgrades.sock'), String(upstream)]
+  let now = await answering(t, ...args)
+  const asking = askOn(free.port)
+  for (let n = 0; n < upgrades; n += 1) {
+    const next = await answering(t, ...args)
+    t.equal(await now.ended, 0, 'the one before has ended by itself')
+    now = next
+  }
+  const { asked, lost } = await asking.stop()
+  t.same(lost.slice(0, 5), [], `of ${asked} questions`)
+  t.comment(`${asked} questions, ${upgrades} upgrades, ${lost.length} lost`)
+  now.child.kill('SIGKILL')
+  await now.ended
+})
+
+t.test('the new process waits until it knows the names, and begins at once when the old one dies meanwhile', async (t) => {
+  const handOver = join(folder, 'dies.sock')
+  const old = await start(t, { services: [web] }, { handOver })
+  await old.server.ready
+  const { FakeApi } = await import('./test-support/fake-api.ts')
+  const api = new FakeApi()
+  api.reachable = new Promise(() => undefined)
+  let begun = false
+  const starting = start(t, {}, { handOver, listen: [{ address: '127.0.0.1', port: old.port }] }, api).then((started) => {
+    begun = true
+    return started
+  })
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  t.equal(begun, false)
+  t.same(data(await old.ask(name)), ['10.96.0.7'], 'the old one answers meanwhile')
+  await old.server.stop()
+  const next = await starting
+  t.equal(next.port, old.port)
+  t.equal((await next.ask(name)).rcode, 'SERVFAIL', 'which is what it knows')
+})
+
+t.test('sockets that the new process has no use for are closed, and new ones opened', async (t) => {
+  const handOver = join(folder, 'places.sock')
+  const old = await start(t, { services: [web] }, { handOver, health: { address: '127.0.0.1', port: 19_155 } })
+  await old.server.ready
+  const next = await start(t, { services: [web] }, { handOver })
+  await old.server.done
+  t.not(next.port, old.port)
+  await t.rejects(overUdp(old.port, Buffer.alloc(12), 200), /no answer/)
+  await t.rejects(fetch('http://127.0.0.1:19155/health'))
+  t.same(data(await next.ask(name)), ['10.96.0.7'])
+  await next.server.stop()
+  t.notOk(existsSync(handOver), 'the last one leaves nothing behind')
+})
+
+t.test('who speaks another version, or dies while it takes over, leaves the old one answering', async (t) => {
+  const path = join(folder, 'versions.sock')
+  const place = openPlace({ kind: 'tcp', address: '127.0.0.1', port: 0 })
+  let taken = 0
+  const offered = offer(path, [place], { onTaken: () => (taken += 1), log: silentLogger })
+  const dying = await inherit(path)
+  const socket = dying?.take(place)
+  t.ok(socket !== undefined && socket.fd !== place.fd)
+  t.equal(dying?.take(place), undefined, 'a socket is taken once')
+  // A process that takes over and dies: its end is seen, and nothing has happened.
+  await new Promise<void>((resolve) => connect(path).once('error', () => resolve()))
+  await systemClock.sleep(50)
+  t.equal(taken, 0)
+  const next = await inherit(path)
+  await next?.finish()
+  t.equal(taken, 1)
+  offered.close()
+  t.ok(existsSync(path), 'the path is the new one’s by now')
+  t.equal(await inherit(join(folder, 'nobody.sock')), undefined)
+  await t.rejects(inherit(join(folder, 'x'.repeat(200))), /at most 107 bytes/)
+})

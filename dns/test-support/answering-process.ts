@@ -1,0 +1,20 @@
+/** A DNS server in a process of its own, for tests: arguments are its port, its hand-over socket, and the port of a server for other names. Says `answering` when it does. */
+import { randomInt } from 'node:crypto'
+import { systemClock } from '../../api/clock.ts'
+import { createLogger } from '../../api/log.ts'
+import { startDns } from '../index.ts'
+import { FakeApi } from './fake-api.ts'
+import { namespace, web } from './started.ts'
+
+const [port, handOver, upstream] = process.argv.slice(2)
+const api = new FakeApi()
+api.put('namespaces', namespace('default'))
+api.put('services', web)
+const place = { address: '127.0.0.1', port: Number(port) }
+const server = await startDns({
+  client: api.client, zone: 'cluster.local', pods: 'disabled', upstreams: [{ address: '127.0.0.1', port: Number(upstream) }], listen: [place], handOver,
+  clock: systemClock, random: Math.random, randomInt: (max) => randomInt(max), log: createLogger({ level: 'warn' }),
+})
+process.stdout.write('answering\n')
+await server.done
+process.exit(0)
