@@ -9,7 +9,7 @@ import type { Nftables, Ruleset } from '../netlink/nftables/index.ts'
 import { candidatesOf, endpointKey } from './endpoints.ts'
 import type { Candidate } from './endpoints.ts'
 import { families, familyOf } from './families.ts'
-import { readHave } from './have.ts'
+import { readHave, slotsOf } from './have.ts'
 import type { Have } from './have.ts'
 import { nodeView } from './node.ts'
 import type { NodeOptions } from './node.ts'
@@ -82,8 +82,7 @@ function frontendLines(id: string, target: Target, have: Have | undefined): stri
   if (present !== target.chain) return [...lines, `    the kernel's map ${map} has ${present ?? 'nothing'}, not ${target.chain}`]
   lines.push(`    map ${map}: ${key.replaceAll(' ', ' . ')} : ${present}`)
   const wanted = new Set(target.endpoints)
-  for (let index = 0; index < (have.counts.get(endpoints)?.get(key) ?? 0); index += 1) {
-    const endpoint = have.sets.get(endpoints)?.get(`${key} ${index}`)
+  for (const [index, endpoint] of slotsOf(have, endpoints, key).entries()) {
     if (endpoint === undefined) continue
     lines.push(`    map ${endpoints}: ${key.replaceAll(' ', ' . ')} . ${index} : ${endpoint.replace(' ', ' . ')}${wanted.delete(endpoint) ? '' : '  (not wanted)'}`)
   }

@@ -15,13 +15,16 @@ export interface Have {
   readonly wrongChains: ReadonlySet<string>
   /** Sets that are none of ours. */
   readonly foreignSets: ReadonlySet<string>
-  /** Elements by set: the key as text, and for maps what it leads to (`n2`, `10.244.0.5 8080`); empty for sets. */
+  /** Elements by set, but for the endpoint maps: the key as text, and for maps what it leads to (`n2`); empty for sets. */
   readonly sets: Map<string, Map<string, string>>
+  /** Of the endpoint maps: what each frontend has at each index (`10.244.0.5 8080`). */
+  readonly slots: Map<string, Map<string, Slots>>
   /** Clients that stuck to an endpoint when the table was read. */
   readonly sticky: readonly StickyClient[]
-  /** How many endpoint elements each frontend has, by endpoint map and key: one more than the highest index. */
-  readonly counts: Map<string, Map<string, number>>
 }
+
+/** Endpoints by index; undefined where an element is missing. They are never changed in place. */
+export type Slots = readonly (string | undefined)[]
 
 /** An element that packets made: which set, its key, and the frontend and the endpoint in it. */
 export interface StickyClient {
@@ -33,7 +36,7 @@ export interface StickyClient {
 
 /** Before anything is there. */
 export function nothing(): Have {
-  return { fresh: true, chains: new Set(), wrongChains: new Set(), foreignSets: new Set(), sets: emptySets(), sticky: [], counts: new Map() }
+  return { fresh: true, chains: new Set(), wrongChains: new Set(), foreignSets: new Set(), sets: emptySets(), slots: new Map(), sticky: [] }
 }
 
 /** Reads a table's state. */
@@ -47,7 +50,10 @@ export function readHave(ruleset: Ruleset | undefined, options: FixedOptions): H
     else wrongChains.add(chain.name)
   }
   const foreignSets = new Set([...ruleset.sets.keys()].filter((name) => !sets.has(name)))
-  for (const set of ruleset.sets.values()) if (sets.has(set.name) && !isDynamic(set.name)) readElements(have, set)
+  for (const set of ruleset.sets.values()) {
+    if (isEndpointMap(set.name)) readSlots(have, set)
+    else if (sets.has(set.name) && !isDynamic(set.name)) readElements(have, set)
+  }
   const sticky = [...ruleset.sets.values()].filter(({ name }) => isDynamic(name)).flatMap(readSticky)
   return { ...have, wrongChains, foreignSets, sticky }
 }
@@ -78,13 +84,25 @@ function isAsPlanned(chain: Chain, plan: ChainPlan | undefined): boolean {
   return plan !== undefined && chain.rules.length === plan.rules.length && plan.rules.every((rule, at) => sameRule(rule, chain.rules[at] ?? { statements: [] }))
 }
 
+/** As many as there are indices up to the highest. */
+function readSlots(have: Have, set: NamedSet): void {
+  const byFrontend = new Map<string, (string | undefined)[]>()
+  for (const element of set.elements) {
+    const frontend = element.key.slice(0, -1).join(' ')
+    const slots = byFrontend.get(frontend) ?? []
+    const index = Number(element.key.at(-1))
+    while (slots.length <= index) slots.push(undefined)
+    slots[index] = dataText(element)
+    byFrontend.set(frontend, slots)
+  }
+  have.slots.set(set.name, byFrontend)
+}
+
 function readElements(have: Have, set: NamedSet): void {
   const elements = have.sets.get(set.name)
   if (elements === undefined) return
   for (const element of set.elements) {
-    const key = element.key.join(' ')
-    elements.set(key, dataText(element))
-    if (isEndpointMap(set.name)) countEndpoint(have, set.name, key)
+    elements.set(element.key.join(' '), dataText(element))
   }
 }
 
@@ -102,15 +120,11 @@ function isVerdict(data: NonNullable<Element['data']>): data is Verdict {
   return 'verdict' in data
 }
 
-export function isEndpointMap(set: string): boolean {
+/** What a frontend has at each index of an endpoint map. */
+export function slotsOf({ slots }: Have, map: string, frontend: string): Slots {
+  return slots.get(map)?.get(frontend) ?? []
+}
+
+function isEndpointMap(set: string): boolean {
   return set.startsWith('endpoint')
 }
-
-function countEndpoint({ counts }: Have, set: string, key: string): void {
-  const at = key.lastIndexOf(' ')
-  const frontend = key.slice(0, at)
-  const byFrontend = counts.get(set) ?? new Map<string, number>()
-  counts.set(set, byFrontend)
-  byFrontend.set(frontend, Math.max(byFrontend.get(frontend) ?? 0, Number(key.slice(at + 1)) + 1))
-}
-

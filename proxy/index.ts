@@ -24,10 +24,11 @@ import { HealthChecks } from './health-checks.ts'
 import type { HealthServer } from './health.ts'
 import { IngressController } from './ingress/index.ts'
 import type { IngressOptions } from './ingress/index.ts'
+import { keeping } from './kept.ts'
 import { ProxyMetrics } from './metrics.ts'
 import { nodeView } from './node.ts'
 import type { NodeOptions } from './node.ts'
-import { parseFrontendId, serviceNameLabel, wantNode, wantService } from './service.ts'
+import { parseFrontendId, serviceNameLabel, triggerAnnotation, wantNode, wantService } from './service.ts'
 import type { NodeView, ServiceWant } from './service.ts'
 import { hiddenBy, hostSockets } from './sockets.ts'
 import { Sync } from './sync.ts'
@@ -70,8 +71,6 @@ export interface Proxy extends Component {
 
 const syncKey = 'sync'
 const byService = 'service'
-/** discovery/v1 EndpointsLastChangeTriggerTime: when the pod or service changed for which the slice was written. */
-const triggerAnnotation = 'endpoints.kubernetes.io/last-change-trigger-time'
 /** Changes that come within this time are one transaction. */
 const gatherMs = 1
 /** Somebody else's changes of the table are mended no sooner, so that two who disagree do not take a processor each. */
@@ -144,8 +143,9 @@ class ServiceProxy implements Proxy {
     const { client, nodeName, clock, random, log, netns } = options
     this.#options = options
     this.#informers = new InformerSet(client, { clock, random, log })
-    this.#services = this.#informers.informer(services)
-    this.#slices = this.#informers.informer(endpointSlices)
+    const kept = keeping()
+    this.#services = this.#informers.informer(services, { transform: kept.service })
+    this.#slices = this.#informers.informer(endpointSlices, { transform: kept.slice })
     this.#slices.addIndex(byService, (slice) => serviceOf(slice) ?? [])
     this.#nodes = this.#informers.informer(nodes, { fieldSelector: `metadata.name=${nodeName}` })
     this.#node = nodeView(nodeName, undefined, options)

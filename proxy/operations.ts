@@ -1,7 +1,7 @@
 /** Changes, as the operations of one nftables transaction. Pure. */
-import type { ElementSpec, Operation, SetSpec } from '../netlink/nftables/index.ts'
+import type { ElementSpec, Operation, SetSpec, Value } from '../netlink/nftables/index.ts'
 import { countedPlan } from './have.ts'
-import type { Change } from './plan.ts'
+import type { Change, SingleChange } from './plan.ts'
 import { fixedChains, sets, table } from './rules.ts'
 import type { ChainPlan, FixedOptions } from './rules.ts'
 import { dropVerdict, parseChainName } from './service.ts'
@@ -50,10 +50,14 @@ export function toOperations(changes: readonly Change[], options: FixedOptions):
       case 'delete':
       case 'forget':
       case 'add': {
-        const bySet = { add: added, delete: deleted, forget: forgotten }[change.kind]
-        const elements = bySet.get(change.set) ?? []
-        elements.push(elementOf(change))
-        bySet.set(change.set, elements)
+        of({ add: added, delete: deleted, forget: forgotten }[change.kind], change.set).push(new ChangedElement(change))
+        break
+      }
+      case 'place': {
+        const { set, frontend, from, to } = change
+        const fields = frontend.split(' ')
+        for (const [index, endpoint] of from.entries()) if (endpoint !== undefined && endpoint !== to[index]) of(deleted, set).push(new PlacedElement(fields, index, undefined))
+        for (const [index, endpoint] of to.entries()) if (endpoint !== undefined && endpoint !== from[index]) of(added, set).push(new PlacedElement(fields, index, endpoint))
         break
       }
     }
@@ -79,9 +83,49 @@ function specOf(name: string): SetSpec {
   return set
 }
 
-function elementOf(change: Extract<Change, { kind: 'add' | 'delete' | 'forget' }>): ElementSpec {
-  const key = change.key.split(' ')
-  if (change.kind !== 'add' || change.data === '') return { key }
-  if (specOf(change.set).data !== 'verdict') return { key, data: change.data.split(' ') }
-  return { key, data: change.data === dropVerdict ? { verdict: 'drop' } : { verdict: parseChainName(change.data)?.kind === 'stick' ? 'jump' : 'goto', chain: change.data } }
+function of(bySet: Map<string, ElementSpec[]>, set: string): ElementSpec[] {
+  const elements = bySet.get(set) ?? []
+  bySet.set(set, elements)
+  return elements
+}
+
+/** The elements of a cold start are many: their fields are made when they are written, and not all at once. */
+class ChangedElement implements ElementSpec {
+  readonly #change: Extract<SingleChange, { kind: 'add' | 'delete' | 'forget' }>
+
+  constructor(change: Extract<SingleChange, { kind: 'add' | 'delete' | 'forget' }>) {
+    this.#change = change
+  }
+
+  get key(): readonly Value[] {
+    return this.#change.key.split(' ')
+  }
+
+  get data(): ElementSpec['data'] {
+    const change = this.#change
+    if (change.kind !== 'add' || change.data === '') return undefined
+    if (specOf(change.set).data !== 'verdict') return change.data.split(' ')
+    return change.data === dropVerdict ? { verdict: 'drop' } : { verdict: parseChainName(change.data)?.kind === 'stick' ? 'jump' : 'goto', chain: change.data }
+  }
+}
+
+/** An endpoint of a frontend; without it, the key that goes. */
+class PlacedElement implements ElementSpec {
+  readonly #frontend: readonly string[]
+  readonly #index: number
+  readonly #endpoint: string | undefined
+
+  constructor(frontend: readonly string[], index: number, endpoint: string | undefined) {
+    this.#frontend = frontend
+    this.#index = index
+    this.#endpoint = endpoint
+  }
+
+  get key(): readonly Value[] {
+    return [...this.#frontend, this.#index]
+  }
+
+  get data(): ElementSpec['data'] {
+    return this.#endpoint?.split(' ')
+  }
 }

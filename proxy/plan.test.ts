@@ -1,9 +1,9 @@
 import * as fc from 'fast-check'
 import t from 'tap'
-import { nothing } from './have.ts'
-import type { Have } from './have.ts'
-import { applyTo, place, plan } from './plan.ts'
-import type { Change } from './plan.ts'
+import { nothing, slotsOf } from './have.ts'
+import type { Have, Slots } from './have.ts'
+import { applyTo, place, plan, singly } from './plan.ts'
+import type { SingleChange } from './plan.ts'
 import { sets } from './rules.ts'
 import { frontendKey, parseFrontendId, parseChainName, wantService } from './service.ts'
 import { node1, service, slice } from './test-support/objects.ts'
@@ -16,12 +16,12 @@ function put(want: Want, name: string, given: Given | undefined, endpoints: read
   want.put(`default/${name}`, given === undefined ? undefined : wantService(`default/${name}`, service(name, given), [slice(name, endpoints)], node1))
 }
 
-function step(want: Want, have: Have): { have: Have; changes: readonly Change[]; stale: ReturnType<typeof plan>['stale'] } {
+function step(want: Want, have: Have): { have: Have; changes: readonly SingleChange[]; stale: ReturnType<typeof plan>['stale'] } {
   const { changes, stale } = plan(want, have, { fixedChains, touched: have.fresh ? undefined : want.take() })
-  return { have: applyTo(have, changes), changes, stale }
+  return { have: applyTo(have, changes), changes: changes.flatMap((change) => [...singly(change)]), stale }
 }
 
-const text = (change: Change): string => ('key' in change ? `${change.kind} ${change.set} ${change.key}${change.kind === 'add' && change.data !== '' ? ` > ${change.data}` : ''}` : 'chain' in change ? `${change.kind} ${change.chain}` : change.kind)
+const text = (change: SingleChange): string => ('key' in change ? `${change.kind} ${change.set} ${change.key}${change.kind === 'add' && change.data !== '' ? ` > ${change.data}` : ''}` : 'chain' in change ? `${change.kind} ${change.chain}` : change.kind)
 
 function started(endpoints: readonly string[], given: Given = {}): { want: Want; have: Have } {
   const want = new Want()
@@ -84,12 +84,10 @@ t.test('of two services with one cluster IP the older is served, and the other w
 t.test('what somebody put into the table goes, what somebody took away comes back', async (t) => {
   const { want, have } = started(['10.244.1.5'])
   have.sets.get('service4')?.set('10.96.7.7 tcp 1', 'n1')
-  have.sets.get('endpoint4')?.delete('10.96.0.53 tcp 80 0')
   have.sets.get('local4')?.set('10.0.0.1', '')
-  have.counts.set('endpoint4', new Map([['10.96.9.9 tcp 1', 1]]))
-  have.sets.get('endpoint4')?.set('10.96.9.9 tcp 1 0', '10.0.0.1 1')
+  have.slots.set('endpoint4', new Map([['10.96.9.9 tcp 1', ['10.0.0.1 1']]]))
   const broken: Have = { ...have, chains: new Set(['n7']), wrongChains: new Set(['n1', 'theirs']), foreignSets: new Set(['blue']) }
-  t.strictSame(plan(want, broken, { fixedChains }).changes.map(text).toSorted(), [
+  t.strictSame(plan(want, broken, { fixedChains }).changes.flatMap((change) => [...singly(change)].map(text)).toSorted(), [
     'add endpoint4 10.96.0.53 tcp 80 0 > 10.244.1.5 8080', 'addChain services', 'delete endpoint4 10.96.9.9 tcp 1 0', 'delete local4 10.0.0.1', 'delete service4 10.96.7.7 tcp 1',
     'deleteChain n7', 'deleteChain theirs', 'deleteSet', 'mendChain n1',
   ])
@@ -120,10 +118,14 @@ t.test('connections to forget', async (t) => {
   }
 })
 
+function slots({ slots: maps }: Have): unknown {
+  return [...maps].flatMap(([map, byFrontend]) => [...byFrontend].map(([frontend, endpoints]) => `${map} ${frontend} > ${endpoints.map(String).toSorted().join(', ')}`)).toSorted()
+}
+
 /** The state that the kernel has, without the order of endpoints, which is history. */
 function state(have: Have): unknown {
-  const named = (name: string): unknown => [...(have.sets.get(name) ?? [])].map(([key, data]) => (name.startsWith('endpoint') ? `${key.slice(0, key.lastIndexOf(' '))} > ${data}` : `${key} > ${data}`)).toSorted()
-  return { chains: [...have.chains].toSorted(), sets: Object.fromEntries([...sets.keys()].map((name) => [name, named(name)])) }
+  const named = (name: string): unknown => [...(have.sets.get(name) ?? [])].map(([key, data]) => `${key} > ${data}`).toSorted()
+  return { chains: [...have.chains].toSorted(), sets: Object.fromEntries([...sets.keys()].map((name) => [name, named(name)])), slots: slots(have) }
 }
 
 const endpointTexts = Array.from({ length: 6 }, (_, at) => `10.244.${at % 2}.${at + 1}`)
@@ -145,10 +147,10 @@ t.test('after any changes the kernel has what a fresh computation gives, with in
     for (const change of sequence) {
       put(want, change.name, change.given, change.endpoints)
       last.set(change.name, change)
-      const before = new Map([...have.sets].map(([name, elements]) => [name, new Map(elements)]))
+      const before = new Map([...have.sets, ...have.slots].map(([name, elements]) => [name, new Map<string, string | Slots>(elements)]))
       const done = step(want, have)
       have = done.have
-      for (const item of done.changes) if (item.kind === 'add' && before.get(item.set)?.get(item.key) === item.data) return false
+      for (const item of done.changes) if (item.kind === 'add' && (before.get(item.set)?.get(item.key) === item.data || before.get(item.set)?.get(item.key.replace(/ \d+$/, ''))?.[Number(/\d+$/.exec(item.key)?.[0])] === item.data)) return false
     }
     const fresh = new Want()
     for (const { name, given, endpoints } of last.values()) put(fresh, name, given, endpoints)
@@ -156,8 +158,8 @@ t.test('after any changes the kernel has what a fresh computation gives, with in
     for (const [key, chain] of have.sets.get('service4') ?? []) {
       const parsed = parseChainName(chain)
       const count = parsed?.kind === 'spread' ? parsed.count : 0
-      for (let index = 0; index < count; index += 1) if (have.sets.get('endpoint4')?.has(`${key} ${index}`) !== true) return false
-      if (have.sets.get('endpoint4')?.has(`${key} ${count}`) === true) return false
+      const slots = slotsOf(have, 'endpoint4', key)
+      if (slots.length !== count || slots.includes(undefined)) return false
     }
     return plan(want, have, { fixedChains: [] }).changes.length === 0 && frontendKey(parseFrontendId('inside ::1 udp 5')) === '::1 udp 5'
   }), { numRuns: 300 })

@@ -1,8 +1,8 @@
 /** The difference between what is wanted and what the kernel has. Pure. */
 import type { ConntrackFilter } from '../netlink/conntrack.ts'
 import { families, familyOf } from './families.ts'
-import { isEndpointMap } from './have.ts'
-import type { Have } from './have.ts'
+import { slotsOf } from './have.ts'
+import type { Have, Slots } from './have.ts'
 import { mapsOf, memberSets } from './rules.ts'
 import { dropVerdict, frontendId, frontendKey, parseFrontendId, parseChainName, refuseChain } from './service.ts'
 import type { Target } from './service.ts'
@@ -10,6 +10,11 @@ import type { Touched, Want } from './want.ts'
 
 /** One change of the table. An element that leads elsewhere is deleted and added. */
 export type Change =
+  | SingleChange
+  /** The endpoints of a frontend, those that differ. All of them are one change: of hundreds of thousands each would cost its own object. */
+  | { readonly kind: 'place'; readonly set: string; readonly frontend: string; readonly from: Slots; readonly to: Slots }
+
+export type SingleChange =
   /** The whole table anew, empty: what was there goes. */
   | { readonly kind: 'addTable' }
   | { readonly kind: 'addChain' | 'mendChain' | 'deleteChain'; readonly chain: string }
@@ -18,6 +23,30 @@ export type Change =
   | { readonly kind: 'delete'; readonly set: string; readonly key: string }
   /** Of an element that may end by itself. */
   | { readonly kind: 'forget'; readonly set: string; readonly key: string }
+
+/** A change in single elements. */
+export function* singly(change: Change): Generator<SingleChange> {
+  if (change.kind !== 'place') return yield change
+  const { set, frontend, from, to } = change
+  for (let index = 0; index < Math.max(from.length, to.length); index += 1) {
+    const [before, after] = [from[index], to[index]]
+    if (before === after) continue
+    const key = `${frontend} ${index}`
+    if (before !== undefined) yield { kind: 'delete', set, key }
+    if (after !== undefined) yield { kind: 'add', set, key, data: after }
+  }
+}
+
+/** How many elements, chains and sets change. */
+export function countOf(changes: readonly Change[]): number {
+  return changes.reduce((sum, change) => sum + (change.kind === 'place' ? countOfSlots(change.from, change.to) : 1), 0)
+}
+
+function countOfSlots(from: Slots, to: Slots): number {
+  let count = 0
+  for (let index = 0; index < Math.max(from.length, to.length); index += 1) if (from[index] !== to[index]) count += Number(from[index] !== undefined) + Number(to[index] !== undefined)
+  return count
+}
 
 export interface Plan {
   readonly changes: readonly Change[]
@@ -89,7 +118,7 @@ function allFrontends(want: Want, have: Have): Set<string> {
   for (const { digit } of families) {
     for (const inside of [false, true]) {
       const { services, endpoints } = mapsOf(digit, inside)
-      for (const key of [...(have.sets.get(services)?.keys() ?? []), ...(have.counts.get(endpoints)?.keys() ?? [])]) ids.add(inside ? `inside ${key}` : key)
+      for (const key of [...(have.sets.get(services)?.keys() ?? []), ...(have.slots.get(endpoints)?.keys() ?? [])]) ids.add(inside ? `inside ${key}` : key)
     }
   }
   return ids
@@ -104,18 +133,16 @@ function planMembers(set: string, keys: ReadonlySet<string>, { want, have, chang
 }
 
 /** Returns the endpoints that the kernel had, by index. */
-function planFrontend(id: string, target: Target | undefined, have: Have, changes: Change[]): readonly (string | undefined)[] {
+function planFrontend(id: string, target: Target | undefined, have: Have, changes: Change[]): Slots {
   const frontend = parseFrontendId(id)
-  const key = frontendKey(frontend)
+  // The same string where it can be: each is kept.
+  const key = frontend.inside ? frontendKey(frontend) : id
   const { services, endpoints } = mapsOf(familyOf(frontend.address).digit, frontend.inside)
   replace(services, key, { from: have.sets.get(services)?.get(key), to: target?.chain }, changes)
-  const present = have.sets.get(endpoints)
-  const slots = Array.from({ length: have.counts.get(endpoints)?.get(key) ?? 0 }, (_, index) => present?.get(`${key} ${index}`))
-  const placed = place(target?.endpoints ?? [], slots)
-  for (let index = 0; index < Math.max(slots.length, placed.length); index += 1) {
-    if (slots[index] !== placed[index]) replace(endpoints, `${key} ${index}`, { from: slots[index], to: placed[index] }, changes)
-  }
-  return slots
+  const from = slotsOf(have, endpoints, key)
+  const to = place(target?.endpoints ?? [], from)
+  if (from.length !== to.length || from.some((slot, index) => slot !== to[index])) changes.push({ kind: 'place', set: endpoints, frontend: key, from, to })
+  return from
 }
 
 function replace(set: string, key: string, { from, to }: { readonly from: string | undefined; readonly to: string | undefined }, changes: Change[]): void {
@@ -125,7 +152,7 @@ function replace(set: string, key: string, { from, to }: { readonly from: string
 }
 
 /** Gives each endpoint an index: its own where it has one that is low enough, else one that is free. */
-export function place(endpoints: readonly string[], slots: readonly (string | undefined)[]): readonly string[] {
+export function place(endpoints: readonly string[], slots: Slots): readonly string[] {
   if (slots.length === 0) return endpoints
   const homeless = new Set(endpoints)
   const placed: (string | undefined)[] = endpoints.map((_, index) => {
@@ -137,7 +164,7 @@ export function place(endpoints: readonly string[], slots: readonly (string | un
 }
 
 interface Before {
-  readonly slots: readonly (string | undefined)[]
+  readonly slots: Slots
   readonly have: Have
   readonly before: Target | undefined
 }
@@ -200,28 +227,20 @@ export function applyTo(have: Have, changes: readonly Change[]): Have {
       }
       case 'add': {
         next.sets.get(change.set)?.set(change.key, change.data)
-        if (isEndpointMap(change.set)) recount(next, change.set, change.key)
         break
       }
       case 'delete': {
         next.sets.get(change.set)?.delete(change.key)
-        if (isEndpointMap(change.set)) recount(next, change.set, change.key)
+        break
+      }
+      case 'place': {
+        const byFrontend = next.slots.get(change.set) ?? new Map<string, Slots>()
+        next.slots.set(change.set, byFrontend)
+        if (change.to.length > 0) byFrontend.set(change.frontend, change.to)
+        else byFrontend.delete(change.frontend)
         break
       }
     }
   }
   return { ...next, wrongChains: new Set(), foreignSets: new Set(), sticky: [] }
-}
-
-/** After the element with this index came or went; changes come with rising indices, and only the highest ones go without being replaced. */
-function recount({ counts, sets }: Have, set: string, key: string): void {
-  const at = key.lastIndexOf(' ')
-  const frontend = key.slice(0, at)
-  const byFrontend = counts.get(set) ?? new Map<string, number>()
-  counts.set(set, byFrontend)
-  const elements = sets.get(set)
-  let count = Math.max(byFrontend.get(frontend) ?? 0, Number(key.slice(at + 1)) + 1)
-  while (count > 0 && elements?.has(`${frontend} ${count - 1}`) !== true) count -= 1
-  if (count > 0) byFrontend.set(frontend, count)
-  else byFrontend.delete(frontend)
 }

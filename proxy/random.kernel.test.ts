@@ -94,8 +94,9 @@ class World {
 
 /** Without the order of endpoints, which is history. */
 function state(have: Have): unknown {
-  const named = (name: string): string[] => [...(have.sets.get(name) ?? [])].map(([key, data]) => (name.startsWith('endpoint') ? `${key.slice(0, key.lastIndexOf(' '))} > ${data}` : `${key} > ${data}`)).toSorted()
-  return { chains: [...have.chains].toSorted(), wrong: have.wrongChains.size, sets: Object.fromEntries([...sets.keys()].map((name) => [name, named(name)])) }
+  const named = (name: string): string[] => [...(have.sets.get(name) ?? [])].map(([key, data]) => `${key} > ${data}`).toSorted()
+  const slots = [...have.slots].map(([map, byFrontend]) => [map, [...byFrontend].map(([frontend, endpoints]) => `${frontend} > ${endpoints.map(String).toSorted().join(', ')}`).toSorted()] as const).filter(([, frontends]) => frontends.length > 0)
+  return { chains: [...have.chains].toSorted(), wrong: have.wrongChains.size, sets: Object.fromEntries([...sets.keys()].map((name) => [name, named(name)])), slots: Object.fromEntries(slots) }
 }
 
 const fixed = { localhost: true }

@@ -51,8 +51,8 @@ export interface Target {
   readonly draining: readonly string[]
   /** Elements that are wanted as long as this target is the frontend's. */
   readonly members: readonly Member[]
-  /** Of several claims to one frontend the smallest counts: the oldest service. */
-  readonly rank: string
+  /** When the service was made: of several claims to one frontend the oldest counts. */
+  readonly created: string
 }
 
 export interface ServiceWant {
@@ -105,8 +105,10 @@ export function parseChainName(name: string): CountedChain | undefined {
   return count === undefined ? undefined : { kind: 'spread', count: Number(count), inside: letter === 'i', sticky: sticky !== undefined }
 }
 
-const proxyNameLabel = 'service.kubernetes.io/service-proxy-name'
+export const proxyNameLabel = 'service.kubernetes.io/service-proxy-name'
 export const serviceNameLabel = 'kubernetes.io/service-name'
+/** discovery/v1 EndpointsLastChangeTriggerTime: when the pod or service changed for which the slice was written. */
+export const triggerAnnotation = 'endpoints.kubernetes.io/last-change-trigger-time'
 /** core/v1 DefaultClientIPServiceAffinitySeconds */
 const stickySecondsDefault = 10_800
 
@@ -246,9 +248,9 @@ function setTarget({ key, service, targets, problems }: Building, frontend: Fron
   targets.set(id, {
     service: key, port, kind, endpoints,
     chain: chainFor(endpoints.length, fallback.endpoints.length, { inside: frontend.inside, sticky: stickySeconds !== undefined }),
-    draining: candidates.map(endpointKey).filter((endpoint) => !used.has(endpoint)),
-    members: frontend.inside ? [] : targetMembers(frontend, kind, { stickySeconds, ranges: kind === 'loadBalancer' ? (service.spec.loadBalancerSourceRanges ?? []) : [], problems }),
-    rank: `${service.metadata.creationTimestamp ?? ''} ${key}`,
+    draining: kept(candidates.map(endpointKey).filter((endpoint) => !used.has(endpoint))),
+    members: frontend.inside ? none : targetMembers(frontend, kind, { stickySeconds, ranges: kind === 'loadBalancer' ? (service.spec.loadBalancerSourceRanges ?? []) : [], problems }),
+    created: service.metadata.creationTimestamp ?? '',
   })
 }
 
@@ -264,7 +266,7 @@ interface MemberParts {
   readonly problems: Set<string>
 }
 
-function targetMembers(frontend: Frontend, kind: FrontendKind, { stickySeconds, ranges, problems }: MemberParts): Member[] {
+function targetMembers(frontend: Frontend, kind: FrontendKind, { stickySeconds, ranges, problems }: MemberParts): readonly Member[] {
   const { digit } = familyOf(frontend.address)
   const key = frontendKey(frontend)
   const members: Member[] = kind === 'clusterIP' ? [] : [{ set: `external${digit}`, key }]
@@ -277,5 +279,12 @@ function targetMembers(frontend: Frontend, kind: FrontendKind, { stickySeconds, 
   // Where none of the given ranges can be read, nobody is let in: that the service is open to all was not asked for.
   const isRanged = prefixes.length > 0 || (ranges.length > 0 && ranges.every((text) => prefixOf(text) === undefined))
   if (isRanged) members.push({ set: `ranged${digit}`, key }, ...outermost(prefixes).map((prefix) => ({ set: `source-range${digit}`, key: `${key} ${prefix}` })))
-  return members
+  return kept(members)
 }
+
+/** Of the many that are empty there is one. */
+function kept<T>(list: readonly T[]): readonly T[] {
+  return list.length === 0 ? none : list
+}
+
+const none: readonly never[] = []

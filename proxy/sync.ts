@@ -10,7 +10,7 @@ import type { Nftables, NftablesEvent } from '../netlink/nftables/index.ts'
 import { readHave } from './have.ts'
 import type { Have } from './have.ts'
 import { toOperations } from './operations.ts'
-import { applyTo, plan } from './plan.ts'
+import { applyTo, countOf, plan } from './plan.ts'
 import { fixedChains, table } from './rules.ts'
 import type { FixedOptions } from './rules.ts'
 import type { Touched, Want } from './want.ts'
@@ -90,12 +90,13 @@ export class Sync {
     if (have === undefined) throw new Error('Cannot sync: what the kernel has was not read')
     const { changes, stale, again } = plan(want, have, { fixedChains: this.#fixedNames, touched })
     const { nftables, fixed } = this.#options
-    if (changes.length > quietlyFrom) this.close()
+    const count = countOf(changes)
+    if (count > quietlyFrom) this.close()
     if (changes.length > 0) this.#generation = nftables.apply(toOperations(changes, fixed), { generation: this.#generation })
     this.#have = applyTo(have, changes)
     this.#listen()
     if (again) this.#readAgain()
-    return { changes: changes.length, stale }
+    return { changes: count, stale }
   }
 
   #listen(): void {

@@ -13,12 +13,20 @@ export interface Touched {
   readonly chains: ReadonlySet<string>
 }
 
+/** What of a service's part is needed to take it out again. */
+interface Part {
+  readonly frontends: readonly string[]
+  readonly members: readonly Member[]
+}
+
 export class Want {
-  readonly #services = new Map<string, ServiceWant>()
-  /** The claims to each frontend, the one that counts first. */
-  readonly #claims = new Map<string, readonly Target[]>()
-  /** How many ask for each element, by set, and what it leads to. */
-  readonly #members = new Map<string, Map<string, { readonly count: number; readonly data: string }>>()
+  readonly #services = new Map<string, Part>()
+  /** Who has each frontend, and who else claims it: hardly anybody. */
+  readonly #winners = new Map<string, Target>()
+  readonly #losers = new Map<string, readonly Target[]>()
+  /** What each wanted element leads to, by set and key; and by both, how many ask for it where it is more than one. */
+  readonly #members = new Map<string, Map<string, string>>()
+  readonly #counts = new Map<string, number>()
   readonly #chains = new Map<string, number>()
   #touched = { frontends: new Map<string, Target | undefined>(), members: new Map<string, Set<string>>(), chains: new Set<string>() }
 
@@ -26,24 +34,24 @@ export class Want {
   put(service: string, want: ServiceWant | undefined): void {
     const before = this.#services.get(service)
     if (want === undefined) this.#services.delete(service)
-    else this.#services.set(service, want)
+    else this.#services.set(service, { frontends: [...want.targets.keys()], members: want.members })
     for (const member of want?.members ?? []) this.#retain(member)
     for (const member of before?.members ?? []) this.#release(member)
-    for (const id of before?.targets.keys() ?? []) if (want?.targets.has(id) !== true) this.#claim(id, service, undefined)
+    for (const id of before?.frontends ?? []) if (want?.targets.has(id) !== true) this.#claim(id, service, undefined)
     for (const [id, target] of want?.targets ?? []) this.#claim(id, service, target)
   }
 
   target(frontend: string): Target | undefined {
-    return this.#claims.get(frontend)?.[0]
+    return this.#winners.get(frontend)
   }
 
   frontends(): Iterable<string> {
-    return this.#claims.keys()
+    return this.#winners.keys()
   }
 
   /** What an element leads to, empty in sets; undefined where it is not wanted. */
   member(set: string, key: string): string | undefined {
-    return this.#members.get(set)?.get(key)?.data
+    return this.#members.get(set)?.get(key)
   }
 
   /** The wanted elements of a set that is not about frontends' targets. */
@@ -62,7 +70,7 @@ export class Want {
 
   /** The frontends that a service asks for and another one has. */
   lost(service: string): { readonly frontend: string; readonly to: string }[] {
-    return [...(this.#services.get(service)?.targets.keys() ?? [])].flatMap((frontend) => {
+    return (this.#services.get(service)?.frontends ?? []).flatMap((frontend) => {
       const winner = this.target(frontend)
       return winner === undefined || winner.service === service ? [] : [{ frontend, to: winner.service }]
     })
@@ -76,13 +84,14 @@ export class Want {
   }
 
   #claim(id: string, service: string, target: Target | undefined): void {
-    const claims = this.#claims.get(id) ?? []
-    const before = claims[0]
-    const rest = claims.filter((claim) => claim.service !== service)
-    const next = (target === undefined ? rest : [...rest, target]).sort((a, b) => (a.rank < b.rank ? -1 : 1))
-    if (next.length > 0) this.#claims.set(id, next)
-    else this.#claims.delete(id)
-    const after = next[0]
+    const before = this.#winners.get(id)
+    const all = [...(before === undefined ? [] : [before]), ...(this.#losers.get(id) ?? [])].filter((claim) => claim.service !== service)
+    if (target !== undefined) all.push(target)
+    const [after, ...losers] = all.sort(byAge)
+    if (after === undefined) this.#winners.delete(id)
+    else this.#winners.set(id, after)
+    if (losers.length > 0) this.#losers.set(id, losers)
+    else this.#losers.delete(id)
     if (before === after || isSame(before, after)) return
     if (!this.#touched.frontends.has(id)) this.#touched.frontends.set(id, before)
     if (after !== undefined) this.#use(after)
@@ -108,27 +117,33 @@ export class Want {
   }
 
   #retain({ set, key, data = '' }: Member): void {
-    const members = this.#members.get(set) ?? new Map<string, { readonly count: number; readonly data: string }>()
+    const members = this.#members.get(set) ?? new Map<string, string>()
     this.#members.set(set, members)
     const before = members.get(key)
-    members.set(key, { count: (before?.count ?? 0) + 1, data })
-    if (before?.data !== data) this.#touch(set, key)
+    members.set(key, data)
+    if (before !== undefined) this.#counts.set(`${set} ${key}`, (this.#counts.get(`${set} ${key}`) ?? 1) + 1)
+    if (before !== data) this.#touch(set, key)
   }
 
   #release({ set, key }: Member): void {
-    const members = this.#members.get(set)
-    const before = members?.get(key)
-    if (before !== undefined && before.count > 1) members?.set(key, { ...before, count: before.count - 1 })
-    else {
-      members?.delete(key)
+    const count = this.#counts.get(`${set} ${key}`)
+    if (count === undefined) {
+      this.#members.get(set)?.delete(key)
       this.#touch(set, key)
-    }
+    } else if (count > 2) this.#counts.set(`${set} ${key}`, count - 1)
+    else this.#counts.delete(`${set} ${key}`)
   }
 
   #touch(set: string, key: string): void {
     const keys = this.#touched.members.get(set) ?? new Set<string>()
     this.#touched.members.set(set, keys.add(key))
   }
+}
+
+/** The oldest first. */
+function byAge(a: Target, b: Target): number {
+  if (a.created !== b.created) return a.created < b.created ? -1 : 1
+  return a.service < b.service ? -1 : 1
 }
 
 function isSame(a: Target | undefined, b: Target | undefined): boolean {
