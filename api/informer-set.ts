@@ -18,12 +18,12 @@ export class InformerSet {
     this.#options = options
   }
 
-  /** The informer of a resource; the same one for the same selection. */
-  informer<T extends KubeObject>(resource: Resource<T>, selection: Selection = {}): Informer<T> {
+  /** The informer of a resource; the same one for the same selection, with what the first who asked for it keeps of an object. */
+  informer<T extends KubeObject>(resource: Resource<T>, { transform, ...selection }: Selection & Pick<InformerOptions, 'transform'> = {}): Informer<T> {
     const key = [resource.group, resource.version, resource.plural, selection.namespace, selection.labelSelector, selection.fieldSelector].join('|')
     const present = this.#informers.get(key)
     if (present !== undefined) return present as unknown as Informer<T>
-    const informer = new Informer(this.#client, resource, { ...this.#options, ...selection })
+    const informer = new Informer(this.#client, resource, { ...this.#options, ...selection, ...(transform === undefined ? {} : { transform }) })
     this.#informers.set(key, informer as unknown as Informer<KubeObject>)
     if (this.#started) informer.start()
     return informer

@@ -151,3 +151,22 @@ t.test('finds objects by index, also after they moved', async (t) => {
   t.equal(informer.byIndex('colour', 'blue').length, 1)
   informer.stop()
 })
+
+t.test('an index with several objects under a value, and objects under several or twice under one', async (t) => {
+  const server = new ScriptedServer()
+  const object = (name: string, colours: string, version: string): ConfigMap => ({ metadata: { name, namespace: 'd', uid: name, resourceVersion: version }, data: { colours } })
+  server.items = [object('a', 'red red', '1'), object('b', 'red', '2'), object('c', 'red blue', '3')]
+  const informer = new Informer(new Client(server.transport), configMaps)
+  informer.addIndex('colour', ({ data = {} }) => (data['colours'] ?? '').split(' '))
+  informer.start()
+  await informer.synced
+  const named = (colour: string): string[] => informer.byIndex('colour', colour).map(({ metadata }) => `${metadata.name}${metadata.resourceVersion}`).toSorted()
+  t.strictSame([named('red'), named('blue')], [['a1', 'b2', 'c3'], ['c3']])
+  await new Promise((resolve) => setImmediate(resolve))
+  server.send('MODIFIED', object('a', 'blue blue', '4'))
+  server.send('DELETED', object('b', 'red', '5'))
+  server.send('MODIFIED', object('c', 'red', '6'))
+  await new Promise((resolve) => setTimeout(resolve, 5))
+  t.strictSame([named('red'), named('blue'), named('green')], [['c6'], ['a4'], []])
+  informer.stop()
+})

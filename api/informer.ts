@@ -44,30 +44,34 @@ function keyFrom(namespace: string | undefined, name: string): string {
   return namespace === undefined || namespace === '' ? name : `${namespace}/${name}`
 }
 
+/** Most values have one or a few objects, for which an array is a fifth of a map's size. */
 class Index<T extends KubeObject> {
   readonly #keysOf: (object: T) => readonly string[]
-  readonly #objects = new Map<string, Map<string, T>>()
+  readonly #objects = new Map<string, T[]>()
 
   constructor(keysOf: (object: T) => readonly string[]) {
     this.#keysOf = keysOf
   }
 
   at(value: string): T[] {
-    return [...(this.#objects.get(value)?.values() ?? [])]
+    return [...(this.#objects.get(value) ?? [])]
   }
 
-  replace(key: string, { old, new: next }: Change<T>): void {
-    if (old !== undefined) {
-      for (const value of this.#keysOf(old)) {
-        const bucket = this.#objects.get(value)
-        bucket?.delete(key)
-        if (bucket?.size === 0) this.#objects.delete(value)
-      }
+  replace({ old, new: next }: Change<T>): void {
+    const before = new Set(old === undefined ? [] : this.#keysOf(old))
+    const after = new Set(next === undefined ? [] : this.#keysOf(next))
+    for (const value of before) {
+      const bucket = this.#objects.get(value) ?? []
+      const at = bucket.indexOf(old as T)
+      if (next !== undefined && after.has(value)) bucket[at] = next
+      else if (bucket.length === 1) this.#objects.delete(value)
+      else bucket.splice(at, 1)
     }
-    if (next === undefined) return
-    for (const value of this.#keysOf(next)) {
-      const bucket = this.#objects.get(value) ?? new Map<string, T>()
-      this.#objects.set(value, bucket.set(key, next))
+    for (const value of after) {
+      if (before.has(value)) continue
+      const bucket = this.#objects.get(value)
+      if (bucket === undefined) this.#objects.set(value, [next as T])
+      else bucket.push(next as T)
     }
   }
 }
@@ -134,7 +138,7 @@ export class Informer<T extends KubeObject> {
   addIndex(name: string, keysOf: (object: T) => readonly string[]): void {
     if (this.#indexes.has(name)) return
     const index = new Index(keysOf)
-    for (const [key, object] of this.#objects) index.replace(key, { new: object })
+    for (const object of this.#objects.values()) index.replace({ new: object })
     this.#indexes.set(name, index)
   }
 
@@ -249,7 +253,7 @@ export class Informer<T extends KubeObject> {
     const indexed: Change<T> = { ...(before === undefined ? {} : { old: before }), ...(change.new === undefined ? {} : { new: change.new }) }
     if (change.new === undefined) this.#objects.delete(key)
     else this.#objects.set(key, change.new)
-    for (const index of this.#indexes.values()) index.replace(key, indexed)
+    for (const index of this.#indexes.values()) index.replace(indexed)
     for (const handler of this.#handlers) {
       try {
         handler(change)
