@@ -1,5 +1,5 @@
 /**
- * WireGuard links of the kernel: keys, port and peers (include/uapi/linux/wireguard.h). The link itself is made as any other, of kind `wireguard`.
+ * WireGuard links of the kernel: keys, port and peers (include/uapi/linux/wireguard.h). The link itself is made like others, of kind `wireguard`.
  *
  * Keys are text as wg(8) writes them: 32 bytes in base64.
  */
