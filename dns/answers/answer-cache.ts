@@ -20,8 +20,12 @@ interface Rendered {
   readonly optionsLength: number
   /** The size of the address records behind the question, which may be sent in any order; 0: there are none, or of several kinds. */
   readonly recordSize: number
-  readonly validity: readonly Validity[]
+  /** What it rests on: one thing, most often. */
+  readonly validity: Validity
+  readonly others: readonly Validity[]
 }
+
+const none: readonly Validity[] = []
 
 const headerBytes = 12
 const optBytes = 11
@@ -68,8 +72,7 @@ export class AnswerCache {
   get(query: Uint8Array, plain: PlainQuery, limit: number): Buffer | undefined {
     const rendered = this.#rendered.get(plain.hash)
     if (rendered === undefined || !isOf(rendered, plain)) return undefined
-    for (const { live } of rendered.validity) {
-      if (live) continue
+    if (!rendered.validity.live || rendered.others.some(({ live }) => !live)) {
       this.#rendered.delete(plain.hash)
       return undefined
     }
@@ -97,7 +100,8 @@ export class AnswerCache {
 
   /** Keeps an answer to the query that was read last: `bytes` is the whole of it without OPT, for a query with all copied flags off. */
   set(plain: PlainQuery, reply: Reply, bytes: Buffer, options: Uint8Array): void {
-    if (bytes.length + options.length > 0xffff) return
+    const [validity, ...others] = reply.validity ?? []
+    if (validity === undefined || bytes.length + options.length > 0xffff) return
     const size = bytes.length + options.length
     const slab = isBounded(reply, bytes.readUInt16BE(plain.questionEnd - 4)) ? this.#existing : this.#madeUp
     const before = this.#rendered.get(plain.hash)
@@ -109,7 +113,7 @@ export class AnswerCache {
     chunk.bytes.set(options, at + bytes.length)
     this.#rendered.set(plain.hash, {
       chunk, at, room: isReused ? before.room : size, length: bytes.length, optionsLength: options.length,
-      recordSize: recordSizeOf(reply, bytes, plain.questionEnd), validity: reply.validity ?? [],
+      recordSize: recordSizeOf(reply, bytes, plain.questionEnd), validity, others: others.length === 0 ? none : others,
     })
   }
 
