@@ -16,7 +16,7 @@ import { lettersFrom, newBootstrapToken, tokenOf } from './authentication/bootst
 import { ServiceAccountTokens } from './authentication/service-account-tokens.ts'
 import { Authorizer } from './authorization/rbac.ts'
 import { startCertificateSigning } from './bootstrap/certificate-signing.ts'
-import { ensureKubernetesEndpoints } from './bootstrap/kubernetes-endpoints.ts'
+import { keepKubernetesEndpoints } from './bootstrap/kubernetes-endpoints.ts'
 import { ensureBootstrapObjects, serverUser } from './bootstrap/objects.ts'
 import { startServiceAddresses } from './bootstrap/service-addresses.ts'
 import { WatchCache } from './cache/index.ts'
@@ -36,6 +36,8 @@ import { SharedStore } from './routes/shared-store.ts'
 import { startHttpsServer } from './server/https-server.ts'
 import type { HttpsServer } from './server/https-server.ts'
 import { inProcessTransport } from './server/in-process.ts'
+import { watchStoreHealth } from './store-health.ts'
+import type { StoreHealth } from './store-health.ts'
 import { startUpkeep } from './upkeep.ts'
 import { Watches } from './watch.ts'
 import { Writer } from './write/writer.ts'
@@ -52,6 +54,8 @@ export interface ApiServerOptions {
   readonly port: number
   /** Under which others reach this server; default the address it is bound to, or the machine's first. */
   readonly advertiseAddress?: string
+  /** Further names and addresses under which clients come: of a balancer before several servers, say. */
+  readonly serverNames?: readonly string[]
   /** `10.96.0.0/12`, or one range of each family with a comma between: the first is the default one. */
   readonly serviceClusterIPRange?: string
   readonly serviceNodePortRange?: string
@@ -91,7 +95,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const { bind, clock } = options
   const advertised = options.advertiseAddress ?? addressOf(bind)
   const kubernetesAddress = addressIn(serviceRanges(options)[0] ?? '', 1)
-  const names = ['kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local', 'localhost', '127.0.0.1', kubernetesAddress, advertised]
+  const names = ['kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local', 'localhost', '127.0.0.1', kubernetesAddress, advertised, ...(options.serverNames ?? [])]
   if (isIP(bind) !== 0 && !isAny(bind)) names.push(bind)
   const credentials = await openCredentials({ dataDir: options.dataDir, serverNames: [...new Set(names)], now: () => clock.now() })
   const server = new Server(options, credentials, advertised, kubernetesAddress)
@@ -116,6 +120,7 @@ class Server implements ApiServer {
   readonly #audit: AuditLog | undefined
   #https: HttpsServer | undefined
   #notReady: string | undefined = 'starting'
+  #health: StoreHealth | undefined
   #release: (() => void)[] = []
   #stopping: Promise<void> | undefined
 
@@ -149,7 +154,7 @@ class Server implements ApiServer {
       random,
     }
     this.#audit = options.auditLogPath === undefined ? undefined : new AuditLog(options.auditLogPath, clock, log)
-    this.#handler = createHandler({ serving: this.#serving, shared: new SharedStore(store, cache, clock), ...(this.#audit === undefined ? {} : { audit: this.#audit }), log, caCertificate: credentials.authority.certificate, serverAddress: () => `${this.#advertised}:${this.port}`, notReady: () => this.#notReady, isStopping: () => this.#stopping !== undefined })
+    this.#handler = createHandler({ serving: this.#serving, shared: new SharedStore(store, cache, clock), ...(this.#audit === undefined ? {} : { audit: this.#audit }), log, caCertificate: credentials.authority.certificate, serverAddress: () => `${this.#advertised}:${this.port}`, notReady: () => this.#notReady ?? this.#health?.trouble, isStopping: () => this.#stopping !== undefined })
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.done = promise
     this.#settleDone = { resolve, reject }
@@ -171,24 +176,27 @@ class Server implements ApiServer {
   async start(): Promise<void> {
     const { store, bind, port, clock, random, log } = this.#options
     const { cache, writer, registry } = this.#serving
-    await cache.start((error) => this.#lost(error))
+    await cache.start((error) => this.#lost(error), () => this.#serving.watches.endAll())
     const { handle, upgrade } = this.#handler
     this.#https = await startHttpsServer({ bind, port, credential: this.#credentials.server, clientCa: this.caCertificate, handle, upgrade, clock, log })
     await ensureBootstrapObjects({ writer, registry }, {
       kubernetesAddress: this.#kubernetesAddress,
       clusterDnsAddresses: this.#options.clusterDnsAddress?.split(',') ?? serviceRanges(this.#options).map((range) => addressIn(range, 10)),
       caCertificate: this.caCertificate,
-    })
       frontProxyCa: this.#credentials.frontProxy.ca,
       serviceRanges: serviceRanges(this.#options),
+    })
     // A loopback address is not where pods find us.
-    if (!this.#advertised.startsWith('127.') && this.#advertised !== '::1') await ensureKubernetesEndpoints({ writer, registry }, this.#advertised, this.port)
+    if (!this.#advertised.startsWith('127.') && this.#advertised !== '::1') this.#release.push(await keepKubernetesEndpoints({ cache, writer, registry, clock, log, address: this.#advertised, port: this.port, isShared: store.isShared }))
     const requests = registry.named('certificatesigningrequests.certificates.k8s.io')
     if (requests !== undefined) this.#release.push(startCertificateSigning({ cache, writer, descriptor: requests, authority: this.#credentials.authority, now: () => clock.now(), log }))
     const definitions = registry.named('customresourcedefinitions.apiextensions.k8s.io')
     if (definitions !== undefined) this.#release.push(await startCustomResources({ cache, registry, writer, descriptor: definitions, now: () => clock.now(), log }))
     this.#release.push(startUpkeep({ store, cache, writer, registry, clock, log }))
     this.#release.push(startServiceAddresses({ cache, registry, writer, clock, random, log }))
+    const health = watchStoreHealth(store, clock)
+    this.#health = health
+    this.#release.push(() => health.stop())
     this.#notReady = undefined
     log.info('the API server is ready', { url: this.url })
   }

@@ -77,6 +77,11 @@ export class Watches {
 
   close(): void {
     this.#timer.current.cancel()
+    this.endAll()
+  }
+
+  /** Clients come again with the last revision that they have seen. */
+  endAll(): void {
     for (const watch of this.#open) watch.end()
   }
 

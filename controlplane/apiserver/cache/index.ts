@@ -1,5 +1,6 @@
 // The watch cache: one watch on the store feeds all resources, in the order of revisions.
-import type { Change, Store, StoreWatch } from '../../store/index.ts'
+import { isStoreError } from '../../store/index.ts'
+import type { Change, Entry as StoreEntry, Store, StoreWatch } from '../../store/index.ts'
 import type { ResourceDescriptor } from '../descriptor.ts'
 import { storedAs } from '../registry.ts'
 import { qualified } from '../status.ts'
@@ -21,6 +22,10 @@ export class WatchCache {
   #waiting: { revision: number; resolve: () => void }[] = []
   /** Changes of resources that are being loaded. */
   readonly #joining = new Map<string, Change[]>()
+  /** Counts how often the cache was loaded anew. */
+  #loads = 0
+  #reloading: Promise<void> | undefined
+  #isStopped = false
 
   constructor(store: Store, descriptors: readonly ResourceDescriptor[]) {
     this.#store = store
@@ -38,22 +43,61 @@ export class WatchCache {
   }
 
   /** Reads the state as of a little earlier, then replays what happened since, so that the windows are not empty. */
-  async start(onLost: (error: Error) => void): Promise<void> {
+  async start(onLost: (error: Error) => void, onGap: () => void = () => undefined): Promise<void> {
     const current = await this.#store.currentRevision()
     const start = Math.max(this.#store.compactedRevision, current - replayMax, 1)
     for (const cache of this.#byPrefix.values()) await this.#load(cache, start)
     this.#revision = start
-    this.#watch = this.#store.watch('/registry/', {
-      fromRevision: start + 1,
-      onChanges: (changes) => this.#apply(changes),
-      onProgress: (revision) => this.#advance(revision),
-      onEnd: onLost,
-    })
+    this.#follow(start, onLost, onGap)
     await this.reached(current)
   }
 
   stop(): void {
+    this.#isStopped = true
     this.#watch?.close()
+  }
+
+  #follow(revision: number, onLost: (error: Error) => void, onGap: () => void): void {
+    const onEnd = (error: Error): void => {
+      if (this.#isStopped || !isStoreError(error, 'compacted')) return onLost(error)
+      this.#reloading = this.#reload(onLost, onGap)
+    }
+    this.#watch = this.#store.watch('/registry/', {
+      fromRevision: revision + 1,
+      onChanges: (changes) => this.#apply(changes),
+      onProgress: (seen) => this.#advance(seen),
+      onEnd,
+    })
+  }
+
+  /**
+   * The store has forgotten what we have not heard yet (we were away for long): the state as it is now takes the place of ours. Who watches must
+   * list anew, as we do: `onGap` ends the watches, and what they come back with is too old.
+   */
+  async #reload(onLost: (error: Error) => void, onGap: () => void): Promise<void> {
+    for (;;) {
+      try {
+        const revision = await this.#store.currentRevision()
+        const states = new Map<ResourceCache, readonly StoreEntry[]>()
+        for (const cache of this.#byPrefix.values()) states.set(cache, await this.#entries(cache, revision))
+        if (this.#isStopped) return
+        onGap()
+        this.#loads++
+        for (const [cache, entries] of states) cache.replace(revision, entries)
+        this.#reloading = undefined
+        this.#follow(revision, onLost, onGap)
+        return this.#advance(revision)
+      } catch (error) {
+        // Forgotten again meanwhile; of everything else the store has been asked for long enough.
+        if (!isStoreError(error, 'compacted')) return onLost(error as Error)
+      }
+    }
+  }
+
+  async #entries(cache: ResourceCache, revision: number): Promise<readonly StoreEntry[]> {
+    const all: StoreEntry[] = []
+    for await (const page of this.#pages(cache, revision)) for (const entry of page) all.push(entry)
+    return all
   }
 
   /** Takes up a resource while the others go on: its state as of now, then every change after it. */
@@ -64,8 +108,12 @@ export class WatchCache {
     const missed: Change[] = []
     this.#joining.set(cache.prefix, missed)
     try {
+      await this.#reloading
+      const loads = this.#loads
       const revision = Math.max(this.#revision, 1)
       await this.#load(cache, revision)
+      // What came between is missing.
+      if (loads !== this.#loads || this.#reloading !== undefined) return await this.add(descriptor)
       for (const change of missed) if (change.revision > revision) cache.apply(change.revision, change.key, change.value)
       this.#byPrefix.set(cache.prefix, cache)
       this.#byName.set(qualified(stored), cache)
@@ -103,10 +151,14 @@ export class WatchCache {
   }
 
   async #load(cache: ResourceCache, revision: number): Promise<void> {
+    for await (const page of this.#pages(cache, revision)) cache.load(revision, page)
+  }
+
+  async *#pages(cache: ResourceCache, revision: number): AsyncGenerator<readonly StoreEntry[]> {
     let after: string | undefined
     do {
       const page = await this.#store.range(cache.prefix, { revision, limit: pageSize, ...(after === undefined ? {} : { after }) })
-      cache.load(revision, page.entries)
+      yield page.entries
       after = page.remaining > 0 ? page.entries.at(-1)?.key : undefined
     } while (after !== undefined)
   }

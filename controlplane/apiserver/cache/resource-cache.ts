@@ -65,6 +65,20 @@ export class ResourceCache {
     }
   }
 
+  /** Takes over a state that came without the changes that led to it: who listens is told what is different, and the window begins anew. */
+  replace(revision: number, entries: readonly { readonly key: string; readonly value: Uint8Array; readonly modRevision: number }[]): void {
+    const gone = new Set([...this.#namespaces.values()].flatMap((names) => [...names.values()]).map(({ namespace, name }) => this.#keyOf(namespace, name)))
+    const changed = entries.filter(({ key, modRevision }) => {
+      gone.delete(key)
+      const [namespace, name] = this.#split(key)
+      return this.#namespaces.get(namespace)?.get(name)?.revision !== modRevision
+    })
+    for (const { key, value, modRevision } of changed.sort((a, b) => a.modRevision - b.modRevision)) this.apply(modRevision, key, value)
+    for (const key of gone) this.apply(revision, key, undefined)
+    this.#window = []
+    this.#windowStart = revision
+  }
+
   apply(revision: number, key: string, value: Uint8Array | undefined): void {
     const [namespace, name] = this.#split(key)
     const previous = this.#namespaces.get(namespace)?.get(name)
@@ -106,6 +120,10 @@ export class ResourceCache {
     const dropped = this.#window.length - windowMax
     this.#windowStart = (this.#window[dropped - 1] as CacheChange).revision
     this.#window = this.#window.slice(dropped)
+  }
+
+  #keyOf(namespace: string, name: string): string {
+    return `${this.prefix}${this.descriptor.namespaced ? `${namespace}/` : ''}${name}`
   }
 
   #split(key: string): [namespace: string, name: string] {

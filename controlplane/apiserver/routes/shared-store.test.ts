@@ -12,9 +12,9 @@ t.test('several API servers on one etcd are one API', { skip: !hasEtcd && 'needs
   if (member === undefined) throw new Error('Cannot test: there is no etcd')
   t.teardown(() => member.kill())
   const dataDir = `${t.testdirName}/server`
-  const start = (): Promise<TestServer> => startTestServer(t, { store: openEtcdStore({ endpoints: [member.url] }), dataDir })
-  const first = await start()
-  const second = await start()
+  const start = (place: { readonly advertiseAddress: string; readonly bind: string; readonly port: number }): Promise<TestServer> => startTestServer(t, { store: openEtcdStore({ endpoints: [member.url] }), dataDir, ...place })
+  const first = await start({ advertiseAddress: '192.0.2.1', bind: '127.0.0.1', port: 0 })
+  const second = await start({ advertiseAddress: '192.0.2.2', bind: '127.0.0.2', port: first.server.port })
 
   await t.test('what is written at one is read at the other at once', async (t) => {
     for (let i = 0; i < 20; i++) {
@@ -23,6 +23,13 @@ t.test('several API servers on one etcd are one API', { skip: !hasEtcd && 'needs
     }
     await ask(first.server, 'POST', '/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'new' } })
     t.equal((await ask(second.server, 'POST', '/api/v1/namespaces/new/configmaps', { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'in-new' } })).status, 201, 'a namespace of the other is known')
+  })
+
+  await t.test('the service `kubernetes` leads to both, and each says that it is there', async (t) => {
+    const { body } = await ask(first.server, 'GET', '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes')
+    t.same((body['endpoints'] as { addresses: string[] }[]).map(({ addresses }) => addresses[0]), ['192.0.2.1', '192.0.2.2'])
+    const leases = await ask(second.server, 'GET', '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases?labelSelector=apiserver.kubernetes.io/identity%3Dkube-apiserver')
+    t.same(new Set((leases.body['items'] as { spec: { holderIdentity: string } }[]).map(({ spec }) => spec.holderIdentity.split(':')[0])), new Set(['192.0.2.1', '192.0.2.2']))
   })
 
   await t.test('watches at both tell the same in the same order', async (t) => {
