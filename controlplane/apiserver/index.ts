@@ -137,10 +137,11 @@ class Server implements ApiServer {
     const tokens = new ServiceAccountTokens({ key: credentials.serviceAccountKey, issuer, now, lookup })
     const authorizer = new Authorizer(cache)
     const { notReadyTolerationSeconds = 300, unreachableTolerationSeconds = 300 } = options
-    const admission = createAdmission({ authorizer, notReadyTolerationSeconds, unreachableTolerationSeconds })
+    const registry = new Registry(descriptors)
     const outbound = new Outbound({ cache, clock, random })
+    const admission = createAdmission({ authorizer, registry, outbound, log, notReadyTolerationSeconds, unreachableTolerationSeconds })
     this.#serving = {
-      registry: new Registry(descriptors),
+      registry,
       cache,
       reader: new Reader(store, cache, clock),
       writer: new Writer(store, cache, admission, clock, random),

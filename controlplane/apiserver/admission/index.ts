@@ -1,7 +1,6 @@
 // What happens between preparation and storing, in Kubernetes' order: first those who may change an object, then, once it is valid,
 // those who may only refuse it.
 import { checkEscalation } from '../authorization/escalation.ts'
-import type { Authorizer } from '../authorization/rbac.ts'
 import type { WriteContext } from '../descriptor.ts'
 import { isRecord } from '../object.ts'
 import type { ApiObject } from '../object.ts'
@@ -11,21 +10,22 @@ import { checkNodeWrite } from './node-restriction.ts'
 import { admitPod } from './pod.ts'
 import type { PodAdmissionOptions } from './pod.ts'
 import type { Admission, AdmissionRequest } from './request.ts'
+import { Webhooks } from './webhooks.ts'
+import type { WebhookOptions } from './webhooks.ts'
 
-export interface AdmissionOptions extends PodAdmissionOptions {
-  readonly authorizer: Authorizer
-}
+export interface AdmissionOptions extends PodAdmissionOptions, WebhookOptions {}
 
 /** The plugins that are always on. */
 export function createAdmission(options: AdmissionOptions): Admission {
+  const webhooks = new Webhooks(options)
   return {
     mutate(request) {
       mutateBuiltIn(request, options)
-      return undefined
+      return webhooks.mutate(request, () => mutateBuiltIn(request, options))
     },
     validate(request) {
       validateBuiltIn(request, options)
-      return undefined
+      return webhooks.validate(request)?.then(() => undefined)
     },
   }
 }

@@ -12,7 +12,7 @@ export interface GroupVersionKind {
 
 /** What is known of the client's request; of what the server does of itself there is none, and no webhook or policy is asked. */
 export interface Origin {
-  /** CreateOptions, UpdateOptions, DeleteOptions. */
+  /** The fields of CreateOptions, UpdateOptions or DeleteOptions. */
   readonly options: Readonly<Record<string, unknown>>
   /** For the audit log. */
   readonly annotate: (key: string, value: string) => void

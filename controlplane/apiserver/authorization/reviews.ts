@@ -7,6 +7,7 @@ import type { Reply } from '../http.ts'
 import { isRecord, timestamp } from '../object.ts'
 import type { ApiObject } from '../object.ts'
 import { readKind } from '../routes/body.ts'
+import { writeOptions } from '../routes/call.ts'
 import type { Call } from '../routes/call.ts'
 import { badRequest, noSuchPath } from '../status.ts'
 import type { Attributes } from './rbac.ts'
@@ -20,6 +21,7 @@ export async function review(call: Call): Promise<Reply> {
   const spec = isRecord(object['spec']) ? object['spec'] : {}
   const answer = answers[descriptor.kind]
   if (answer === undefined) throw noSuchPath()
+  await serving.writer.admit({ operation: 'CREATE', descriptor, subresource: '', kind: descriptor, namespace: call.info.namespace, name: object.metadata.name ?? '', object, old: undefined }, writeOptions(call))
   const { metadata: _metadata, ...rest } = object
   return jsonReply(201, { ...rest, metadata: { creationTimestamp: timestamp(serving.clock.now()) }, status: answer(call, spec, object) })
 }

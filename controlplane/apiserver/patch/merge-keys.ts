@@ -32,7 +32,7 @@ const ofStatus: Readonly<Record<string, string>> = { conditions: 'type', address
 
 const podSpecKinds = new Set(['Pod', 'PodTemplate', 'ReplicationController', 'ReplicaSet', 'Deployment', 'DaemonSet', 'StatefulSet', 'Job', 'CronJob'])
 /** Kinds whose conditions are a map only for server-side apply; strategic merge replaces them. */
-const atomicConditions = new Set(['CertificateSigningRequest', 'CustomResourceDefinition'])
+const atomicConditions = new Set(['CertificateSigningRequest', 'CustomResourceDefinition', 'ValidatingAdmissionPolicy'])
 const webhookKinds = new Set(['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'])
 
 /** The strategy of the list at a path. */
@@ -53,7 +53,8 @@ export function listStrategy({ kind, path }: Place): ListStrategy {
   if (kind === 'Node' && path.join('.') === 'spec.podCIDRs') return { primitives: true }
   if (kind === 'CSINode' && path.join('.') === 'spec.drivers') return { by: 'name' }
   if (kind === 'ServiceAccount' && path.length === 1 && field === 'secrets') return { by: 'name' }
-  if (webhookKinds.has(kind) && field === 'webhooks') return { by: 'name' }
+  if (webhookKinds.has(kind) && (field === 'webhooks' || field === 'matchConditions')) return { by: 'name' }
+  if (kind === 'ValidatingAdmissionPolicy' && (field === 'variables' || field === 'matchConditions')) return { by: 'name' }
   return undefined
 }
 

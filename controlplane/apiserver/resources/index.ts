@@ -2,6 +2,7 @@
 // rules (a `Strategy`) its objects keep to.
 import type { ResourceDescriptor } from '../descriptor.ts'
 import { parsePortRange } from './allocation/node-ports.ts'
+import { admissionRows } from './admission.ts'
 import { clusterRows } from './cluster.ts'
 import { coreRows } from './core.ts'
 import { platformRows, secondRows } from './platform.ts'
@@ -17,6 +18,6 @@ export interface ResourceOptions {
 /** All built-in resources, in discovery's order. */
 export function builtinResources(options: ResourceOptions = {}): readonly ResourceDescriptor[] {
   const { serviceClusterIPRanges = ['10.96.0.0/12'], serviceNodePortRange = '30000-32767' } = options
-  const rows = [...coreRows(serviceClusterIPRanges, parsePortRange(serviceNodePortRange)), ...workloadRows(), ...clusterRows(), ...platformRows()]
+  const rows = [...coreRows(serviceClusterIPRanges, parsePortRange(serviceNodePortRange)), ...workloadRows(), ...admissionRows(), ...clusterRows(), ...platformRows()]
   return [...rows, ...secondRows(rows)]
 }

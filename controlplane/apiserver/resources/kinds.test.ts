@@ -46,6 +46,10 @@ const least: Readonly<Record<string, object>> = {
   resourceclaims: { spec: { devices: { requests: [{ name: 'a', exactly: { deviceClassName: 'x' } }] } } },
   resourceclaimtemplates: { spec: { spec: { devices: { requests: [{ name: 'a', exactly: { deviceClassName: 'x' } }] } } } },
   resourceslices: { spec: { driver: 'x', nodeName: 'n', pool: { name: 'p', generation: 1, resourceSliceCount: 1 } } },
+  mutatingwebhookconfigurations: { webhooks: [{ name: 'a.example.com', clientConfig: { url: 'https://example.com/' }, sideEffects: 'None', admissionReviewVersions: ['v1'] }] },
+  validatingwebhookconfigurations: { webhooks: [{ name: 'a.example.com', clientConfig: { service: { namespace: 'default', name: 'x' } }, sideEffects: 'None', admissionReviewVersions: ['v1'] }] },
+  validatingadmissionpolicies: { spec: { matchConstraints: { resourceRules: [{ operations: ['CREATE'], apiGroups: ['example.com'], apiVersions: ['v1'], resources: ['nothing'] }] }, validations: [{ expression: 'true' }] } },
+  validatingadmissionpolicybindings: { spec: { policyName: 'x', validationActions: ['Deny'] } },
   'events.events.k8s.io': { eventTime: '2026-01-01T00:00:00.000000Z', type: 'Normal', reason: 'Made', action: 'Making', reportingController: 'example.com/x', reportingInstance: 'x-1', regarding: { kind: 'Pod', namespace: 'default', name: 'x' } },
 }
 

@@ -1,5 +1,6 @@
 // One request to a resource, with all that answering it needs.
 import type { Clock, Random } from '../../../api/clock.ts'
+import { annotate } from '../audit-annotations.ts'
 import type { Authenticator } from '../authentication/index.ts'
 import type { ServiceAccountTokens } from '../authentication/service-account-tokens.ts'
 import type { Authorizer } from '../authorization/rbac.ts'
@@ -49,7 +50,14 @@ export interface Call {
 export function writeOptions({ request, user, warnings }: Call): WriteOptions {
   const dryRun = request.query.getAll('dryRun')
   if (dryRun.some((value) => value !== 'All' && value !== '')) throw badRequest(`dryRun: Unsupported value: ${JSON.stringify(dryRun)}: supported values: "All"`)
-  return { user, dryRun: dryRun.includes('All'), warn: (warning) => void warnings.push(warning), manager: fieldManager(request, user) }
+  const options = { ...(dryRun.includes('All') ? { dryRun: ['All'] } : {}), ...named(request, 'fieldManager'), ...named(request, 'fieldValidation') }
+  const origin = { options, annotate: (key: string, value: string) => annotate(request, key, value) }
+  return { user, dryRun: dryRun.includes('All'), warn: (warning) => void warnings.push(warning), manager: fieldManager(request, user), origin }
+}
+
+function named({ query }: HttpRequest, name: string): Record<string, string> {
+  const value = query.get(name) ?? ''
+  return value === '' ? {} : { [name]: value }
 }
 
 /** Who writes, as owned fields name it: what the client calls itself, or how its program is called. */

@@ -13,6 +13,7 @@ import { parseRequest } from '../request-info.ts'
 import type { RequestInfo } from '../request-info.ts'
 import { badRequest, forbidden, internalError, noSuchPath, StatusError } from '../status.ts'
 import { bind } from '../subresources/binding.ts'
+import { admitConnection } from '../subresources/connect.ts'
 import { handleSubresource } from '../subresources/index.ts'
 import { streamUpstream } from '../subresources/streams.ts'
 import type { Call, Serving } from './call.ts'
@@ -68,7 +69,10 @@ export function createHandler(options: HandlerOptions): { readonly handle: Handl
       const asking = identify(options, request)
       authorize(options, asking, request)
       const { user, info } = asking
-      return await streamUpstream(callOf(options.serving, request, info, user))
+      const call = callOf(options.serving, request, info, user)
+      const upstream = await streamUpstream(call)
+      await admitConnection(call)
+      return upstream
     } catch (error) {
       throw statusOf(error, options.log, request)
     }

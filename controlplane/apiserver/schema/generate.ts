@@ -40,6 +40,11 @@ const newerQuantities = new Set([
 
 /** How fields are merged that are newer than the OpenAPI document, or of which it forgot it. */
 const newerLists: Readonly<Record<string, ListRule>> = {
+  'admissionregistration.v1.MutatingWebhook.matchConditions': { merge: 'name', keys: ['name'] },
+  'admissionregistration.v1.ValidatingAdmissionPolicySpec.matchConditions': { merge: 'name', keys: ['name'] },
+  'admissionregistration.v1.ValidatingAdmissionPolicySpec.variables': { merge: 'name', keys: ['name'] },
+  'admissionregistration.v1.ValidatingAdmissionPolicyBindingSpec.validationActions': { set: true },
+  'admissionregistration.v1.ValidatingWebhook.matchConditions': { merge: 'name', keys: ['name'] },
   'apps.v1.DeploymentSpec.strategy': { retainKeys: true },
   'core.v1.PodStatus.hostIPs': { merge: 'ip' },
   'core.v1.PodStatus.resourceClaimStatuses': { merge: 'name', retainKeys: true, keys: ['name'] },

@@ -23,8 +23,11 @@ export async function bind(call: Call): Promise<Reply> {
     throw invalid(kind, name, [{ field: 'target.kind', type: 'FieldValueNotSupported', value: target['kind'], detail: 'supported values: "Node", "<empty>"' }])
   }
   const pods = podsOf(call)
+  const options = writeOptions({ ...call, descriptor })
+  await serving.writer.admit({ operation: 'CREATE', descriptor: pods, subresource: 'binding', kind, namespace: info.namespace, name, object: binding, old: undefined }, options)
+  const { origin: _settled, ...write } = options
   const make = (pod: ApiObject): ApiObject => bound(pods, pod, node, binding, serving.clock.now())
-  await serving.writer.update({ descriptor: pods, namespace: info.namespace, name }, { part: 'other', make }, writeOptions({ ...call, descriptor }))
+  await serving.writer.update({ descriptor: pods, namespace: info.namespace, name }, { part: 'other', make }, write)
   return jsonReply(201, { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 })
 }
 

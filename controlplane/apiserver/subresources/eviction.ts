@@ -14,12 +14,16 @@ import { internalError, StatusError } from '../status.ts'
 
 const budgets = 'poddisruptionbudgets.policy'
 
+const kind = { group: 'policy', version: 'v1', kind: 'Eviction' }
+
 export async function evict(call: Call): Promise<Reply> {
   const { serving, request, info, descriptor } = call
-  const eviction = await readKind(request, { group: 'policy', version: 'v1', kind: 'Eviction' })
+  const eviction = await readKind(request, kind)
   const options = isRecord(eviction['deleteOptions']) ? (eviction['deleteOptions'] as DeleteOptions) : {}
   const { dryRun, ...deleteOptions } = options
-  const write = writeOptions(call)
+  const asked = writeOptions(call)
+  await serving.writer.admit({ operation: 'CREATE', descriptor, subresource: 'eviction', kind, namespace: info.namespace, name: info.name, object: eviction, old: undefined }, asked)
+  const { origin: _settled, ...write } = asked
   const target = { descriptor, namespace: info.namespace, name: info.name }
   const pod = await serving.reader.current(descriptor, info.namespace, info.name)
   const wouldOnly = write.dryRun === true || dryRun?.includes('All') === true

@@ -5,10 +5,13 @@ import type { Reply, Upstream } from '../http.ts'
 import type { Call } from '../routes/call.ts'
 import { serviceEndpoint } from '../service-endpoint.ts'
 import { badRequest, StatusError } from '../status.ts'
+import { admitConnection } from './connect.ts'
 
 /** The request is led on as it is, by the server that has the client's connection. */
 export async function proxy(call: Call): Promise<Reply> {
-  return { status: 200, headers: {}, body: [], forward: await proxyUpstream(call) }
+  const forward = await proxyUpstream(call)
+  await admitConnection(call)
+  return { status: 200, headers: {}, body: [], forward }
 }
 
 /** Where a proxy path leads. */

@@ -18,14 +18,16 @@ export async function handleScale(call: Call): Promise<Reply> {
   if (paths === undefined) throw noSuchPath()
   if (info.verb === 'get') return scaleReply(call, (await serving.reader.current(descriptor, info.namespace, info.name)).object, paths)
   const wanted = await wantedScale(call, paths)
-  const make = (current: ApiObject): ApiObject => {
-    const scale = wanted(current)
+  const options = writeOptions({ ...call, request })
+  const make = async (current: ApiObject): Promise<ApiObject> => {
+    const given = wanted(current)
+    const scale = (await serving.writer.admit({ operation: 'UPDATE', descriptor, subresource: 'scale', kind, namespace: info.namespace, name: info.name, object: given, old: scaleOf(current, paths) }, options)) ?? given
     const version = scale.metadata.resourceVersion
     if (version !== undefined && version !== '' && version !== current.metadata.resourceVersion) throw conflict(descriptor, info.name)
     setValueAt(current, paths.specReplicasPath, replicasOf(scale, descriptor, info.name))
     return current
   }
-  const entry = await serving.writer.update({ descriptor, namespace: info.namespace, name: info.name }, { part: 'main', make, subresource: 'scale' }, writeOptions({ ...call, request }))
+  const entry = await serving.writer.update({ descriptor, namespace: info.namespace, name: info.name }, { part: 'main', make, subresource: 'scale' }, options)
   return scaleReply(call, entry.object, paths)
 }
 

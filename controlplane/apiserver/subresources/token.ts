@@ -5,6 +5,7 @@ import type { Reply } from '../http.ts'
 import type { TokenSubject } from '../authentication/service-account-tokens.ts'
 import { isRecord, timestamp } from '../object.ts'
 import { readKind } from '../routes/body.ts'
+import { writeOptions } from '../routes/call.ts'
 import type { Call } from '../routes/call.ts'
 import { conflict, invalid, notFound } from '../status.ts'
 
@@ -31,6 +32,7 @@ export async function requestToken(call: Call): Promise<Reply> {
   const audiences = Array.isArray(spec['audiences']) ? spec['audiences'].map(String) : []
   const subject: TokenSubject = { namespace: info.namespace, account: { name: info.name, uid: account.object.metadata.uid ?? '' }, ...boundTo(call, spec['boundObjectRef']) }
   checkNodeToken(subject.pod === undefined ? undefined : serving.cache.named('pods')?.get(info.namespace, subject.pod.name)?.object, user)
+  await serving.writer.admit({ operation: 'CREATE', descriptor, subresource: 'token', kind, namespace: info.namespace, name: info.name, object: wanted, old: undefined }, writeOptions(call))
   const { token, expires } = serving.tokens.issue(subject, audiences, seconds)
   return jsonReply(201, {
     ...wanted,

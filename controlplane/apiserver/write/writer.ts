@@ -148,12 +148,14 @@ export class Writer {
   }
 
   async delete({ descriptor, namespace, name }: Target, deleteOptions: DeleteOptions, options: WriteOptions): Promise<Deletion> {
+    const { origin } = options
+    const asked = origin === undefined ? options : { ...options, origin: { ...origin, options: { ...deleteOptions, ...origin.options } } }
     for (let attempt = 1; ; attempt++) {
       const current = await this.#current(descriptor, namespace, name)
       const refusal = checkPreconditions(descriptor, current.object, deleteOptions.preconditions)
       if (refusal !== undefined) throw refusal
       const context = this.context(options)
-      await this.admit({ operation: 'DELETE', descriptor, subresource: '', kind: descriptor, namespace, name, object: undefined, old: current.object }, options)
+      await this.admit({ operation: 'DELETE', descriptor, subresource: '', kind: descriptor, namespace, name, object: undefined, old: current.object }, asked)
       const plan = planDeletion(descriptor, cloneJson(current.object), deleteOptions, context)
       try {
         if (plan.now) return { entry: await this.#remove(descriptor, current, options), now: true }
