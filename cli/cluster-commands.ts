@@ -15,7 +15,7 @@ export function addClusterCommands(program: Command): void {
     .addOption(new Option('--control-planes <count>', 'hosts with a control plane').default(1).argParser(wholeNumber(1, 9)))
     .addOption(new Option('--store <store>', 'where the control plane keeps its state: sqlite').default('sqlite'))
     .addOption(new Option('--runtime <runtime>', 'what runs containers').choices(['docker', 'cri']).default('docker'))
-    .addOption(new Option('--overlay <overlay>', 'how pods of different hosts reach each other: vxlan, host-gw or direct').default('vxlan').argParser(overlay))
+    .addOption(new Option('--overlay <overlay>', 'how pods of different hosts reach each other: vxlan, host-gw, direct or wireguard').default('vxlan').argParser(overlay))
     .addOption(new Option('--ip-family <family>', 'addresses of pods and services').choices(['ipv4', 'ipv6', 'dual']).default('ipv4'))
     .option('--outbound', 'let hosts and pods reach beyond this machine: it forwards for them, and registries can be used')
     .option('--demo', 'then show who reaches what')

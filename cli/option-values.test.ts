@@ -38,8 +38,7 @@ t.test('one value for each family of addresses', (t) => {
 })
 
 t.test('an overlay is one that there is', (t) => {
-  t.strictSame(['vxlan', 'host-gw', 'direct'].map(overlay), ['vxlan', 'host-gw', 'direct'])
-  t.throws(() => overlay('wireguard'), /Encryption between hosts is not there yet/)
-  t.throws(() => overlay('pigeon'), /one of vxlan, host-gw, direct/)
+  t.strictSame(['vxlan', 'host-gw', 'direct', 'wireguard'].map(overlay), ['vxlan', 'host-gw', 'direct', 'wireguard'])
+  t.throws(() => overlay('pigeon'), /one of vxlan, host-gw, direct, wireguard/)
   t.end()
 })

@@ -23,12 +23,11 @@ export function durationMs(text: string): number {
   return parts.reduce((sum, [, number, unit]) => sum + Number(number) * unitMs[unit as keyof typeof unitMs], 0)
 }
 
-const overlays: readonly string[] = ['vxlan', 'host-gw', 'direct'] satisfies Backend[]
+const overlays: readonly string[] = ['vxlan', 'host-gw', 'direct', 'wireguard'] satisfies Backend[]
 
 /** How pods of different hosts reach each other. */
 export function overlay(text: string): Backend {
-  if (text === 'wireguard') throw new InvalidArgumentError('Encryption between hosts is not there yet: it is one of vxlan, host-gw, direct.')
-  if (!overlays.includes(text)) throw new InvalidArgumentError('It is one of vxlan, host-gw, direct.')
+  if (!overlays.includes(text)) throw new InvalidArgumentError('It is one of vxlan, host-gw, direct, wireguard.')
   return text as Backend
 }
 

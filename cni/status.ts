@@ -12,7 +12,7 @@ import { addressNumber, parseRangeSets } from './ipam/ranges.ts'
 import type { AddressRange } from './ipam/ranges.ts'
 import { ask } from './overlay/reach.ts'
 import type { Reach } from './overlay/reach.ts'
-import { familyOf, gatewayOf, overlayRouteProtocol, peersFile } from './overlay/want.ts'
+import { familyOf, gatewayOf, overlayRouteProtocol, peersFile, wireguardLinkName } from './overlay/want.ts'
 import type { Host } from './overlay/want.ts'
 import { defaultConfDir, defaultDataDir, networkConfigFile } from './paths.ts'
 import { isObject } from './protocol/config.ts'
@@ -32,7 +32,7 @@ export interface NetworkStatus {
 }
 
 /** What of a peer's way is not there: the kernel's words for it. */
-export type Missing = 'route' | 'link' | 'neighbour' | 'forwarding entry'
+export type Missing = 'route' | 'link' | 'neighbour' | 'forwarding entry' | 'key'
 
 export interface PeerStatus {
   /** Its name, where the overlay has written it down. */
@@ -110,14 +110,16 @@ function readWays(dataDir: string, netns: Netns | undefined): Way[] {
     const host = hosts.find(({ podCIDRs }) => podCIDRs.includes(destination))
     const common = { node: host?.name, podCIDR: destination, link: link?.name ?? '', mtu: link?.mtu ?? 0 }
     const down: Missing[] = link?.up === true ? [] : ['link']
+    if (link?.name === wireguardLinkName) return { ...common, address: host?.addresses.ipv4 ?? host?.addresses.ipv6, missing: down, target: gatewayOf(destination) }
     if (link?.kind !== 'vxlan') return { ...common, address: gateway, missing: down, target: gateway }
     const mac = neighbours.find((neighbour) => neighbour.link === index && neighbour.address === gateway && neighbour.state === 'permanent')?.mac
     const remote = entries.find((entry) => entry.link === index && entry.mac === mac && mac !== undefined)?.destination
     const missing = [...down, ...(mac === undefined ? (['neighbour'] as const) : remote === undefined ? (['forwarding entry'] as const) : [])]
     return { ...common, address: remote ?? Object.values(host?.addresses ?? {})[0], missing, target: gatewayOf(destination) }
   })
-  const routeless = hosts.flatMap(({ name, addresses, podCIDRs }) => podCIDRs.filter((cidr) => !ways.some(({ podCIDR }) => podCIDR === cidr))
-    .map((podCIDR): Way => ({ node: name, podCIDR, address: addresses[familyOf(podCIDR)] ?? Object.values(addresses)[0], link: '', mtu: 0, missing: ['route'] })))
+  const encrypted = [...links.values()].some(({ name }) => name === wireguardLinkName)
+  const routeless = hosts.flatMap(({ name, addresses, podCIDRs, publicKey }) => podCIDRs.filter((cidr) => !ways.some(({ podCIDR }) => podCIDR === cidr))
+    .map((podCIDR): Way => ({ node: name, podCIDR, address: addresses[familyOf(podCIDR)] ?? Object.values(addresses)[0], link: '', mtu: 0, missing: [encrypted && publicKey === undefined ? 'key' : 'route'] })))
   return [...ways, ...routeless]
 }
 

@@ -17,6 +17,8 @@ import type { JoinOptions } from './identity.ts'
 
 export interface AgentOptions extends JoinOptions {
   readonly overlay: Backend
+  /** What encrypts where the kernel cannot. */
+  readonly wireguard?: { readonly program?: string | undefined } | undefined
   /** The engine's socket. */
   readonly runtimeEndpoint: string
   readonly sandboxImage: string
@@ -50,7 +52,7 @@ export async function startAgent(options: AgentOptions): Promise<Component> {
   installCni({ binDir: defaultBinDir, socketPath: defaultSocketPath })
   return together([
     () => startCniService({ socketPath: defaultSocketPath, log: log.with({ part: 'cni' }), metrics }),
-    () => startOverlay({ ...part('overlay'), backend: options.overlay, confDir: defaultConfDir, dataDir: defaultDataDir, clusterDns, metrics }),
+    () => startOverlay({ ...part('overlay'), backend: options.overlay, wireguard: options.wireguard, confDir: defaultConfDir, dataDir: defaultDataDir, clusterDns, metrics }),
     ...(metricsAt === undefined ? [] : [() => startMetrics({ ...metricsAt, text: async () => `${metrics.text(rangeUse())}${(await proxy?.metricsText()) ?? ''}` })]),
     async () => (proxy = await startProxy({ ...part('proxy'), serviceClusterIPRange: options.serviceClusterIPRange, ingress: options.ingress, traffic: metricsAt !== undefined })),
     () => startKubelet({

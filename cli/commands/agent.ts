@@ -14,6 +14,7 @@ export interface AgentFlags extends NodeFlags {
   readonly token?: string
   readonly tokenFile?: string
   readonly overlay: Backend
+  readonly wireguardProgram?: string
   readonly metricsBindAddress: string
   readonly serviceClusterIpRange: readonly string[]
   readonly ingress?: readonly HostPort[]
@@ -31,6 +32,7 @@ export async function runAgent(flags: AgentFlags): Promise<void> {
     addresses: flags.nodeIp ?? [await addressTowards(new URL(flags.server).hostname)],
     dataDir: flags.dataDir,
     overlay: flags.overlay,
+    wireguard: { program: flags.wireguardProgram },
     runtimeEndpoint: runtimeSocket(flags),
     sandboxImage: flags.podInfraContainerImage,
     clusterDns: flags.clusterDns,

@@ -1,3 +1,4 @@
+import { checkWireguard } from '../../cni/index.ts'
 import type { Backend } from '../../cni/index.ts'
 import type { IpFamily } from '../local/addressing.ts'
 import { controlPlaneHost, checkClusterName, hostAddress, serverUrl } from '../local/config.ts'
@@ -26,6 +27,7 @@ export async function runUp(flags: UpFlags): Promise<void> {
   refuseWhatIsNotThere(flags)
   checkClusterName(flags.name)
   requireRoot('make hosts')
+  if (flags.overlay === 'wireguard') checkWireguard()
   const interrupted = new AbortController()
   const interrupt = (name: NodeJS.Signals): void => interrupted.abort(new Error(`Cannot go on: interrupted by ${name}; what was begun has been taken back`))
   for (const name of interruptions) process.on(name, interrupt)

@@ -6,7 +6,7 @@ import type { RouteSocket } from '../../netlink/route/index.ts'
 import { writeSysctl } from '../../netlink/sysctl.ts'
 import { forwardingPaths } from './have.ts'
 import type { Operation } from './plan.ts'
-import { overlayRouteProtocol, vxlanId, vxlanLinkName, vxlanPort } from './want.ts'
+import { overlayRouteProtocol, vxlanId, vxlanLinkName, vxlanPort, wireguardLinkName } from './want.ts'
 
 export interface Failure {
   readonly error: Error
@@ -44,6 +44,10 @@ function applyOperation(operation: Operation, route: RouteSocket, netns: Netns |
     }
     case 'setVxlan':
       return route.links.set(vxlanLinkName, operation.change)
+    case 'deleteWireguard':
+      return route.links.delete(wireguardLinkName)
+    case 'setWireguard':
+      return route.links.set(wireguardLinkName, operation.change)
     case 'computeChecksums':
       return setChecksumOffload(vxlanLinkName, false, { netns })
     case 'addAddress': {
@@ -61,8 +65,8 @@ function applyOperation(operation: Operation, route: RouteSocket, netns: Netns |
     case 'deleteForwardingEntry':
       return route.fdb.delete({ link: vxlanIndex(route), mac: operation.mac, destination: operation.destination })
     case 'setRoute': {
-      const { destination, type, gateway, link, onlink } = operation.route
-      return route.routes.replace({ destination, type, gateway, onlink, link: link === vxlanLinkName ? vxlanIndex(route) : (link as number | undefined), protocol: overlayRouteProtocol })
+      const { destination, type, gateway, link, onlink, metric } = operation.route
+      return route.routes.replace({ destination, type, gateway, onlink, metric, link: typeof link === 'string' ? indexOf(route, link) : link, protocol: overlayRouteProtocol })
     }
     case 'deleteRoute': {
       const { destination, type, gateway, link, metric } = operation.route
@@ -72,7 +76,11 @@ function applyOperation(operation: Operation, route: RouteSocket, netns: Netns |
 }
 
 function vxlanIndex(route: RouteSocket): number {
-  const index = route.links.get(vxlanLinkName)?.index
-  if (index === undefined) throw new Error(`Cannot find link ${vxlanLinkName}: it could not be made, or somebody removed it`)
+  return indexOf(route, vxlanLinkName)
+}
+
+function indexOf(route: RouteSocket, name: string): number {
+  const index = route.links.get(name)?.index
+  if (index === undefined) throw new Error(`Cannot find link ${name}: it could not be made, or somebody removed it`)
   return index
 }

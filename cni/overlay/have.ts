@@ -4,7 +4,7 @@ import type { Netns } from '../../netlink/netns.ts'
 import type { Address, ForwardingEntry, Link, Neighbour, Route, RouteSocket } from '../../netlink/route/index.ts'
 import { readSysctl } from '../../netlink/sysctl.ts'
 import { NetlinkError, isNotFound, isUnsupported } from '../../netlink/errors.ts'
-import { overlayRouteProtocol, vxlanLinkName } from './want.ts'
+import { overlayRouteProtocol, vxlanLinkName, wireguardLinkName } from './want.ts'
 import type { Family, Host, Underlay } from './want.ts'
 
 export interface OverlayHave {
@@ -14,6 +14,9 @@ export interface OverlayHave {
   readonly addresses: readonly Address[]
   readonly neighbours: readonly Neighbour[]
   readonly forwarding: readonly ForwardingEntry[]
+  /** The encrypted link, and its addresses. */
+  readonly wireguard: Link | undefined
+  readonly wireguardAddresses: readonly Address[]
   /** The overlay's own. */
   readonly routes: readonly Route[]
   readonly loopback: { readonly link: number; readonly up: boolean; readonly addresses: readonly Address[] }
@@ -25,6 +28,7 @@ export const forwardingPaths = { ipv4: 'ipv4/ip_forward', ipv6: 'ipv6/conf/all/f
 export function readOverlay(route: RouteSocket, netns: Netns | undefined): OverlayHave {
   const vxlan = route.links.get(vxlanLinkName)
   const on = vxlan === undefined ? undefined : { link: vxlan.index }
+  const wireguard = route.links.get(wireguardLinkName)
   const lo = route.links.get('lo')
   return {
     vxlan,
@@ -32,6 +36,8 @@ export function readOverlay(route: RouteSocket, netns: Netns | undefined): Overl
     addresses: on === undefined ? [] : route.addresses.list(on),
     neighbours: on === undefined ? [] : route.neighbours.list(on),
     forwarding: on === undefined ? [] : route.fdb.list(on),
+    wireguard,
+    wireguardAddresses: wireguard === undefined ? [] : route.addresses.list({ link: wireguard.index }),
     routes: route.routes.list({ protocol: overlayRouteProtocol, table: RT_TABLE_MAIN }),
     loopback: { link: lo?.index ?? 1, up: lo?.up ?? false, addresses: route.addresses.list({ link: lo?.index ?? 1 }) },
     forwardingOn: { ipv4: isOn(forwardingPaths.ipv4, netns), ipv6: isOn(forwardingPaths.ipv6, netns) },

@@ -7,7 +7,7 @@ import { RouteSocket } from '../../netlink/route/index.ts'
 import { applyOverlay } from './apply.ts'
 import type { OverlayHave } from './have.ts'
 import { planOverlay } from './plan.ts'
-import { overlayRouteProtocol, vxlanLinkName, wantOverlay } from './want.ts'
+import { overlayRouteProtocol, vxlanLinkName, wantOverlay, wireguardLinkName } from './want.ts'
 import type { Backend, Host, OverlayWant } from './want.ts'
 
 interface Peer {
@@ -17,19 +17,23 @@ interface Peer {
   readonly range: number
   readonly near: boolean
   readonly dual: boolean
+  /** Whether it has published a key. */
+  readonly keyed: boolean
 }
 
-const peer = record<Peer>({ n: integer({ min: 2, max: 5 }), address: integer({ min: 2, max: 9 }), range: integer({ min: 2, max: 9 }), near: boolean(), dual: boolean() })
+const peer = record<Peer>({ n: integer({ min: 2, max: 5 }), address: integer({ min: 2, max: 9 }), range: integer({ min: 2, max: 9 }), near: boolean(), dual: boolean(), keyed: boolean() })
 /** Hosts have addresses and ranges of their own. */
 const peers = uniqueArray(peer, { maxLength: 4, comparator: (a, b) => a.n === b.n || a.address === b.address || a.range === b.range })
 const step = oneof(
-  record({ kind: constant('cluster' as const), peers, backend: constantFrom<Backend>('vxlan', 'host-gw', 'direct'), mtu: constantFrom(1400, 1500, 9000) }),
+  record({ kind: constant('cluster' as const), peers, backend: constantFrom<Backend>('vxlan', 'host-gw', 'direct', 'wireguard'), mtu: constantFrom(1400, 1500, 9000) }),
   record({ kind: constantFrom('deleteRoutes' as const, 'deleteNeighbours' as const, 'deleteEntries' as const, 'deleteLink' as const, 'linkDown' as const, 'deleteAddresses' as const) }),
 )
 type Step = Extract<typeof step extends Arbitrary<infer S> ? S : never, object>
 
-function host({ n, address, range, near, dual }: Peer): Host {
-  return { name: `node-${n}`, addresses: { ipv4: near ? `10.90.0.${address}` : `10.91.0.${address}` }, podCIDRs: [`10.244.${range}.0/24`, ...(dual ? [`fd00:10:244:${range}::/64`] : [])] }
+function host({ n, address, range, near, dual, keyed }: Peer): Host {
+  return {
+    name: `node-${n}`, ...(keyed ? { publicKey: `key ${n}` } : {}), addresses: { ipv4: near ? `10.90.0.${address}` : `10.91.0.${address}` }, podCIDRs: [`10.244.${range}.0/24`, ...(dual ? [`fd00:10:244:${range}::/64`] : [])],
+  }
 }
 
 class Place {
@@ -44,6 +48,8 @@ class Place {
   }
 
   want(chosen: readonly Peer[], backend: Backend, mtu: number): OverlayWant {
+    // whoever encrypts makes the link before anything else is looked at; that it is of another kind here makes no difference
+    if (backend === 'wireguard' && this.route.links.get(wireguardLinkName) === undefined) this.route.links.add({ kind: 'dummy', name: wireguardLinkName })
     return wantOverlay({
       backend, peers: chosen.map(host), own: { name: 'node-1', addresses: { ipv4: '10.90.0.1' }, podCIDRs: ['10.244.1.0/24', 'fd00:10:244:1::/64'] }, clusterDns: ['10.96.0.10'],
       underlays: { ipv4: { link: this.#underlay, mtu } }, onLink: new Set(chosen.filter(({ near }) => near).flatMap((one) => host(one).addresses.ipv4 ?? [])),
@@ -53,8 +59,9 @@ class Place {
   have(): OverlayHave {
     const vxlan = this.route.links.get(vxlanLinkName)
     const on = { link: vxlan?.index ?? 4711 }
+    const wireguard = this.route.links.get(wireguardLinkName)
     return {
-      vxlan, checksumOffload: undefined, addresses: this.route.addresses.list(on), neighbours: this.route.neighbours.list(on), forwarding: this.route.fdb.list(on),
+      wireguard, wireguardAddresses: this.route.addresses.list({ link: wireguard?.index ?? 4711 }), vxlan, checksumOffload: undefined, addresses: this.route.addresses.list(on), neighbours: this.route.neighbours.list(on), forwarding: this.route.fdb.list(on),
       routes: this.route.routes.list({ protocol: overlayRouteProtocol, table: 254 }),
       loopback: { link: 1, up: true, addresses: this.route.addresses.list({ link: 1 }) }, forwardingOn: { ipv4: true, ipv6: true },
     }
@@ -62,18 +69,24 @@ class Place {
 
   /** All that can be seen of it, without the link's number. */
   picture(): string {
-    const { vxlan, addresses, neighbours, forwarding, routes, loopback } = this.have()
+    const { vxlan, wireguard, wireguardAddresses, addresses, neighbours, forwarding, routes, loopback } = this.have()
     const lines = [
-      `link ${vxlan?.mtu} ${vxlan?.mac} ${vxlan?.up}`, ...[...addresses, ...loopback.addresses].map(({ address }) => `address ${address}`),
+      `link ${vxlan?.mtu} ${vxlan?.mac} ${vxlan?.up}`, `link ${wireguard?.mtu} ${wireguard?.up}`, ...[...addresses, ...wireguardAddresses, ...loopback.addresses].map(({ address }) => `address ${address}`),
       ...neighbours.map(({ address, mac }) => `neighbour ${address} ${mac}`), ...forwarding.map(({ mac, destination }) => `entry ${mac} ${destination}`),
-      ...routes.map(({ destination, gateway, type, link }) => `${type} ${destination} ${gateway} ${link === vxlan?.index}`),
+      ...routes.map(({ destination, gateway, type, link }) => `${type} ${destination} ${gateway} ${link === vxlan?.index} ${link === wireguard?.index}`),
     ]
     return lines.sort().join('\n')
   }
 
   damage({ kind }: { readonly kind: Exclude<Step['kind'], 'cluster'> }): void {
-    const { vxlan, routes, neighbours, forwarding, addresses } = this.have()
+    const { vxlan, wireguard, wireguardAddresses, routes, neighbours, forwarding, addresses } = this.have()
     if (kind === 'deleteRoutes') for (const { destination, protocol } of routes) this.route.routes.delete({ destination, protocol })
+    if (wireguard !== undefined) {
+      const { index: link } = wireguard
+      if (kind === 'deleteAddresses') for (const { address, prefixLength } of wireguardAddresses) this.route.addresses.delete({ link, address, prefixLength })
+      if (kind === 'deleteLink') this.route.links.delete(link)
+      if (kind === 'linkDown') this.route.links.set(link, { up: false })
+    }
     if (vxlan === undefined) return
     const { index: link } = vxlan
     if (kind === 'deleteNeighbours') for (const { address } of neighbours) this.route.neighbours.delete({ link, address })
@@ -85,7 +98,7 @@ class Place {
 }
 
 t.test('any history ends as a new start would', (t) => {
-  assert(property(array(step, { minLength: 1, maxLength: 8 }), peers, constantFrom<Backend>('vxlan', 'host-gw', 'direct'), (history, last, backend) => {
+  assert(property(array(step, { minLength: 1, maxLength: 8 }), peers, constantFrom<Backend>('vxlan', 'host-gw', 'direct', 'wireguard'), (history, last, backend) => {
     const place = new Place()
     for (const one of history) {
       if (one.kind !== 'cluster') place.damage(one)

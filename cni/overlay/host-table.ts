@@ -12,9 +12,9 @@
  * Services need no exception: what is sent to one has an endpoint's address by then. Other hosts are outside: their links need not carry our pods'
  * addresses.
  */
-import { equal, masquerade, notIn, notrack, priorities, sameRule, sameSet } from '../../netlink/nftables/index.ts'
+import { differs, drop, equal, isIn, masquerade, notIn, notrack, priorities, sameRule, sameSet } from '../../netlink/nftables/index.ts'
 import type { Chain, ChainSpec, ElementSpec, Operation, RuleSpec, Ruleset, SetSpec, TableId } from '../../netlink/nftables/index.ts'
-import { familyOf, vxlanPort } from './want.ts'
+import { familyOf } from './want.ts'
 import type { Family, Host } from './want.ts'
 
 export const hostTableName = 'fairway-host'
@@ -32,8 +32,10 @@ export interface HostTableOptions {
   readonly own: Host
   readonly peers: readonly Host[]
   readonly clusterDns: readonly string[]
-  /** This host's end of the tunnel. */
-  readonly tunnelAddress?: string | undefined
+  /** This host's end of the tunnel, and the port of all ends. */
+  readonly tunnel?: { readonly address: string; readonly port: number } | undefined
+  /** The only link on which pods of other hosts are heard; left out, any. */
+  readonly encryptedLink?: string | undefined
 }
 
 export function hostTableId(family: Family): TableId {
@@ -45,17 +47,21 @@ export function wantHostTables(options: HostTableOptions): ReadonlyMap<Family, H
   return new Map(families.map((family) => [family, wantHostTable(family, options)]))
 }
 
-function wantHostTable(family: Family, { own, peers, clusterDns, tunnelAddress }: HostTableOptions): HostTable | undefined {
+function wantHostTable(family: Family, { own, peers, clusterDns, tunnel: ends, encryptedLink }: HostTableOptions): HostTable | undefined {
   const ours = own.podCIDRs.filter((cidr) => familyOf(cidr) === family)
   const dns = clusterDns.filter((address) => familyOf(address) === family)
-  const tunnel = tunnelAddress !== undefined && familyOf(tunnelAddress) === family ? tunnelAddress : undefined
+  const tunnel = ends !== undefined && familyOf(ends.address) === family ? ends : undefined
   if (ours.length === 0 && dns.length === 0 && tunnel === undefined) return undefined
   const [source, destination] = family === 'ipv4' ? (['ip saddr', 'ip daddr'] as const) : (['ip6 saddr', 'ip6 daddr'] as const)
   const pods: SetSpec = { name: 'pods', key: [family === 'ipv4' ? 'ipv4_addr' : 'ipv6_addr'], interval: true }
   const everyPod = [...new Set([own, ...peers].flatMap(({ podCIDRs }) => podCIDRs).filter((cidr) => familyOf(cidr) === family))]
   const untracked = dns.flatMap((address) => [{ statements: [equal(destination, address), notrack] }, { statements: [equal(source, address), notrack] }])
   const outer = (side: typeof source | typeof destination): RuleSpec[] => (
-    tunnel === undefined ? [] : [{ statements: [equal(side, tunnel), equal('meta l4proto', 'udp'), equal('th dport', vxlanPort), notrack] }])
+    tunnel === undefined ? [] : [{ statements: [equal(side, tunnel.address), equal('meta l4proto', 'udp'), equal('th dport', tunnel.port), notrack] }])
+  // whoever says in clear text that it is a pod of another host is not believed
+  const forged: RuleSpec[] = encryptedLink === undefined ? [] : [
+    { statements: [isIn([source], pods.name), ...ours.map((cidr) => differs(source, cidr)), differs('meta iifname', encryptedLink), drop] },
+  ]
   return {
     table: hostTableId(family),
     pods,
@@ -65,7 +71,7 @@ function wantHostTable(family: Family, { own, peers, clusterDns, tunnelAddress }
         chain: { name: 'postrouting', base: { type: 'nat', hook: 'postrouting', priority: priorities.srcnat, policy: 'accept' } },
         rules: ours.map((cidr) => ({ statements: [equal(source, cidr), notIn([destination], pods.name), masquerade()] })),
       },
-      { chain: { name: 'prerouting', base: { type: 'filter', hook: 'prerouting', priority: priorities.raw, policy: 'accept' } }, rules: [...outer(destination), ...untracked] },
+      { chain: { name: 'prerouting', base: { type: 'filter', hook: 'prerouting', priority: priorities.raw, policy: 'accept' } }, rules: [...forged, ...outer(destination), ...untracked] },
       { chain: { name: 'output', base: { type: 'filter', hook: 'output', priority: priorities.raw, policy: 'accept' } }, rules: [...outer(source), ...untracked] },
     ],
   }

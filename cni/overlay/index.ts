@@ -25,15 +25,17 @@ import { RT_TABLE_MAIN, findOnLink, findUnderlays, readOverlay } from './have.ts
 import { hostTableId, hostTableName, planHostTable, wantHostTables } from './host-table.ts'
 import type { HostTableOptions } from './host-table.ts'
 import { planOverlay } from './plan.ts'
-import type { Operation } from './plan.ts'
 import { Reachability, reachTargets } from './reach.ts'
-import { peersFile, readHost, wantOverlay } from './want.ts'
+import { peersFile, publicKeyAnnotation, readHost, vxlanPort, wantOverlay, wireguardLinkName } from './want.ts'
 import type { Backend, Host, OverlayWant } from './want.ts'
+import { WireguardLink } from './wireguard/index.ts'
+import { checkWireguard } from './wireguard/tunnel.ts'
+import type { WireguardOptions } from './wireguard/tunnel.ts'
 
 export interface OverlayOptions {
   readonly client: Client
   readonly nodeName: string
-  /** `vxlan` works over any network; `host-gw` needs peers on a shared link, and costs nothing per packet; `direct` takes what goes, for each peer. */
+  /** `vxlan` works over any network; `host-gw` needs peers on a shared link, and costs nothing per packet; `direct` takes what goes, for each peer; `wireguard` encrypts. */
   readonly backend: Backend
   readonly clock: Clock
   readonly random: Random
@@ -43,6 +45,8 @@ export interface OverlayOptions {
   readonly dataDir?: string | undefined
   /** Cluster DNS addresses that a DNS server of this host answers on: put on `lo` and not tracked. */
   readonly clusterDns?: readonly string[] | undefined
+  /** With the backend `wireguard`: who does it where the kernel does not. */
+  readonly wireguard?: WireguardOptions | undefined
   /** Told what is done. */
   readonly metrics?: CniMetrics | undefined
   /** The host's network namespace, when it is not the caller's. */
@@ -56,12 +60,28 @@ export interface Overlay extends Component {
 
 const syncKey = 'sync'
 
-/** Starts it; resolves at once, as the Node may be registered later by this same process: see `ready`. */
+/** Starts it; resolves at once, as the Node may be registered later by this same process: see `ready`. Rejects where it is to encrypt and cannot. */
 export async function startOverlay(options: OverlayOptions): Promise<Overlay> {
+  if (options.backend === 'wireguard') checkWireguard(options.wireguard)
   const overlay = new NodeOverlay(options)
   overlay.start()
   await Promise.resolve()
   return overlay
+}
+
+/** What was done; a failure, of this host itself, is added to the others. */
+async function attempt(failures: Failure[], action: () => Promise<string[]>): Promise<string[]> {
+  try {
+    return await action()
+  } catch (error) {
+    failures.push({ error: error as Error, ofPeer: false })
+    return []
+  }
+}
+
+function hostTableOptions(common: Pick<HostTableOptions, 'own' | 'peers' | 'clusterDns'>, { vxlan, wireguard }: OverlayWant): HostTableOptions {
+  if (wireguard !== undefined) return { ...common, tunnel: { address: wireguard.local, port: wireguard.port }, encryptedLink: wireguardLinkName }
+  return { ...common, tunnel: vxlan === undefined ? undefined : { address: vxlan.local, port: vxlanPort } }
 }
 
 /** What a Node says that matters here, as text: heartbeats change nothing of it. */
@@ -82,6 +102,7 @@ class NodeOverlay implements Overlay {
   readonly #firstSync: PromiseWithResolvers<void> = Promise.withResolvers<void>()
   #listening: readonly { close(): void }[] = []
   readonly #reachability: Reachability
+  readonly #wireguard: WireguardLink | undefined
   #vxlanLink: number | undefined
   #computeChecksums = false
   /** What was wanted when all was in place last: what has to be done for the same again was undone by others. */
@@ -90,7 +111,7 @@ class NodeOverlay implements Overlay {
   #peers = ''
 
   constructor(options: OverlayOptions) {
-    const { client, clock, random, log, netns } = options
+    const { client, clock, random, log, netns, backend } = options
     this.#options = options
     this.done = this.#stop.promise
     this.ready = this.#firstSync.promise
@@ -104,6 +125,9 @@ class NodeOverlay implements Overlay {
         this.#computeChecksums = true
         this.#queue.add(syncKey)
       },
+    })
+    this.#wireguard = backend !== 'wireguard' ? undefined : new WireguardLink({
+      ...options.wireguard, route: this.#route, netns, dataDir: options.dataDir ?? defaultDataDir, clock, log, onChange: () => this.#queue.add(syncKey),
     })
     this.#queue = new WorkQueue({
       clock, random, reconcile: () => this.#sync(), onError: (error) => log.error('overlay is not as it should be', { error }),
@@ -127,10 +151,11 @@ class NodeOverlay implements Overlay {
     void this.#nodes.synced.then(() => this.#queue.add(syncKey))
   }
 
-  /** Leaves everything in the kernel: pods keep talking while the agent is away. */
+  /** Leaves everything in the kernel: pods keep talking while the agent is away. A program that encrypts ends, and nothing goes out in clear text. */
   async stop(): Promise<void> {
     await this.#queue.stop()
     await this.#reachability.stop()
+    await this.#wireguard?.stop()
     this.#informers.stop()
     for (const listening of this.#listening) listening.close()
     this.#listening = []
@@ -147,15 +172,19 @@ class NodeOverlay implements Overlay {
     const own = hosts.find(({ name }) => name === nodeName)
     if (own === undefined || own.podCIDRs.length === 0 || Object.keys(own.addresses).length === 0) return
     const peers = hosts.filter(({ name, podCIDRs }) => name !== nodeName && podCIDRs.length > 0).sort((a, b) => a.name.localeCompare(b.name))
+    const tunnel = await this.#ensureTunnel(own)
     const underlays = findUnderlays(this.#route, own)
-    const onLink = backend === 'vxlan' ? undefined : findOnLink(this.#route, underlays, peers)
-    const want = wantOverlay({ backend, own, peers, underlays, onLink, computeChecksums: this.#computeChecksums, clusterDns })
+    const onLink = backend === 'host-gw' || backend === 'direct' ? findOnLink(this.#route, underlays, peers) : undefined
+    const want = wantOverlay({ backend, own: { ...own, publicKey: this.#wireguard?.publicKey }, peers, underlays, onLink, computeChecksums: this.#computeChecksums, clusterDns })
     const have = readOverlay(this.#route, netns)
     this.#vxlanLink = have.vxlan?.index
     const plan = planOverlay(want, have)
-    const failures = [...applyOverlay(plan, this.#route, netns), ...this.#syncHostTables({ own, peers, clusterDns, tunnelAddress: want.vxlan?.local })]
-    this.#account(want, { plan, failures, peers })
-    this.#reachability.follow(reachTargets(want, peers))
+    const failures = [...tunnel.failures, ...applyOverlay(plan, this.#route, netns), ...this.#syncHostTables(hostTableOptions({ own, peers, clusterDns }, want))]
+    const operations = [...tunnel.operations, ...plan.map(({ kind }) => kind)]
+    if (want.wireguard !== undefined && tunnel.failures.length === 0) operations.push(...await attempt(failures, async () => await this.#wireguard?.sync(want.wireguard!) ?? []))
+    this.#account(want, { operations, failures, peers })
+    // the first packet to a peer makes the keys for the others; and one that knows us by keys that are gone learns it from that
+    this.#reachability.follow(reachTargets(want, peers), { now: operations.includes('setTunnelPeer') })
     // pods of this host may run although one peer cannot be reached
     if (failures.every(({ ofPeer }) => ofPeer)) {
       this.#writeFiles(want, own, peers)
@@ -163,6 +192,20 @@ class NodeOverlay implements Overlay {
     }
     const errors = failures.map(({ error }) => error)
     if (errors.length > 0) throw new AggregateError(errors, errors.map(({ message }) => message).join('; '))
+  }
+
+  /** The encrypted link, and its key where peers find it; where this host does not encrypt, peers are not to think so. */
+  async #ensureTunnel({ name, publicKey: published }: Host): Promise<{ readonly operations: readonly string[]; readonly failures: Failure[] }> {
+    const failures: Failure[] = []
+    const wireguard = this.#wireguard
+    const operations = wireguard === undefined ? [] : await attempt(failures, () => wireguard.ensure())
+    if (published !== wireguard?.publicKey) {
+      await attempt(failures, async () => {
+        await this.#options.client.patch(nodes, { name }, { metadata: { annotations: { [publicKeyAnnotation]: wireguard?.publicKey ?? null } } }, { type: 'merge' })
+        return []
+      })
+    }
+    return { operations, failures }
   }
 
   #syncHostTables(options: HostTableOptions): Failure[] {
@@ -178,14 +221,13 @@ class NodeOverlay implements Overlay {
     return failures
   }
 
-  #account(want: OverlayWant, { plan, failures, peers }: { readonly plan: readonly Operation[]; readonly failures: readonly Failure[]; readonly peers: readonly Host[] }): void {
+  #account(want: OverlayWant, { operations, failures, peers }: { readonly operations: readonly string[]; readonly failures: readonly Failure[]; readonly peers: readonly Host[] }): void {
     const { log, metrics, backend } = this.#options
     const wanted = JSON.stringify(want)
-    const operations = plan.map(({ kind }) => kind)
-    if (plan.length > 0 && wanted === this.#inPlace) {
+    if (operations.length > 0 && wanted === this.#inPlace) {
       log.info('put right what others had changed', { operations })
       for (const operation of operations) metrics?.countRepair(operation)
-    } else if (plan.length > 0) log.debug('overlay changed', { operations })
+    } else if (operations.length > 0) log.debug('overlay changed', { operations })
     this.#inPlace = failures.length === 0 ? wanted : ''
     metrics?.countSync(failures.length)
     if (metrics !== undefined) {

@@ -1,10 +1,11 @@
 /** The difference between the overlay that is wanted and the one that is there. Pure. */
-import type { Link, Route } from '../../netlink/route/index.ts'
-import { familyOf, vxlanLinkName, vxlanPort, vxlanId } from './want.ts'
+import type { Address, Link, Route } from '../../netlink/route/index.ts'
+import { familyOf, vxlanLinkName, vxlanPort, vxlanId, wireguardLinkName } from './want.ts'
 import type { Family, OverlayWant, WantedRoute } from './want.ts'
 import type { OverlayHave } from './have.ts'
 
 type Vxlan = NonNullable<OverlayWant['vxlan']>
+type WireguardWant = NonNullable<OverlayWant['wireguard']>
 
 /** Entries of the VXLAN link name no link: there is one, and its index may change while a plan is applied. */
 export type Operation =
@@ -13,6 +14,8 @@ export type Operation =
   | { readonly kind: 'addVxlan'; readonly vxlan: Vxlan }
   | { readonly kind: 'setVxlan'; readonly change: { readonly mac?: string; readonly mtu?: number; readonly up?: true } }
   | { readonly kind: 'computeChecksums' }
+  | { readonly kind: 'deleteWireguard' }
+  | { readonly kind: 'setWireguard'; readonly change: { readonly mtu?: number; readonly up?: true } }
   | { readonly kind: 'setLoopbackUp'; readonly link: number }
   | { readonly kind: 'addAddress' | 'deleteAddress'; readonly link?: number | undefined; readonly address: string; readonly prefixLength: number; readonly scope?: number | undefined }
   | { readonly kind: 'setNeighbour'; readonly address: string; readonly mac: string }
@@ -34,6 +37,7 @@ export function planOverlay(want: OverlayWant, have: OverlayHave): Operation[] {
     ...planLoopback(want, have),
     ...(have.vxlan !== undefined && (remake || want.vxlan === undefined) ? [{ kind: 'deleteVxlan' } as const] : []),
     ...(want.vxlan === undefined ? [] : planVxlan(want.vxlan, present)),
+    ...(have.wireguard === undefined ? [] : want.wireguard === undefined ? [{ kind: 'deleteWireguard' } as const] : planWireguard(want.wireguard, have.wireguard, have.wireguardAddresses)),
     ...planRoutes(want, present),
   ]
 }
@@ -86,17 +90,35 @@ function planVxlan(want: Vxlan, { vxlan, checksumOffload, addresses, neighbours,
   return plan
 }
 
-function planRoutes(want: OverlayWant, { routes, vxlan }: OverlayHave): Operation[] {
+/** Of a link that is there: it is made, and told keys and peers, by other ways. */
+function planWireguard(want: WireguardWant, { index, mtu, up }: Link, addresses: readonly Address[]): Operation[] {
+  const change = { ...(mtu === want.mtu ? {} : { mtu: want.mtu }), ...(up ? {} : { up: true } as const) }
+  const own = addresses.filter(({ address }) => !address.startsWith('fe80:'))
+  return [
+    ...(Object.keys(change).length === 0 ? [] : [{ kind: 'setWireguard', change } as const]),
+    ...own.filter(({ address }) => !want.addresses.includes(address)).map(({ address, prefixLength }) => ({ kind: 'deleteAddress', link: index, address, prefixLength } as const)),
+    ...want.addresses.filter((address) => !own.some((one) => one.address === address))
+      .map((address) => ({ kind: 'addAddress', link: index, address, prefixLength: familyOf(address) === 'ipv4' ? 32 : 128 } as const)),
+  ]
+}
+
+function planRoutes(want: OverlayWant, { routes, vxlan, wireguard }: OverlayHave): Operation[] {
+  const indices = new Map([[vxlanLinkName, vxlan?.index], [wireguardLinkName, wireguard?.index]])
   const isSame = (wanted: WantedRoute, { type, gateway, link }: Route): boolean =>
-    wanted.type === type && (type === 'unreachable' || (wanted.gateway === gateway && (wanted.link === vxlanLinkName ? vxlan?.index : wanted.link) === link))
-  const byDestination = new Map(want.routes.map((route) => [route.destination, route]))
+    wanted.type === type && (type === 'unreachable' || (wanted.gateway === gateway && (typeof wanted.link === 'string' ? indices.get(wanted.link) : wanted.link) === link))
+  // a refusal stands behind the route to the same range
+  const metrics = new Set(want.routes.map(({ metric }) => metric))
+  const keyOf = (destination: string, metric: number | undefined): string => `${destination} ${metrics.has(metric) ? metric : undefined}`
+  const byDestination = new Map(want.routes.map((route) => [keyOf(route.destination, route.metric), route]))
   const kept = new Set<WantedRoute>()
   const plan: Operation[] = []
   for (const route of routes) {
-    const wanted = byDestination.get(route.destination)
+    const wanted = byDestination.get(keyOf(route.destination, route.metric))
     if (wanted !== undefined && !kept.has(wanted) && isSame(wanted, route)) kept.add(wanted)
     else plan.push({ kind: 'deleteRoute', route })
   }
-  for (const route of want.routes) if (!kept.has(route)) plan.push({ kind: 'setRoute', route })
+  // there can be none through a link that could not be made: that is said where it was tried
+  const possible = want.routes.filter(({ link }) => link !== wireguardLinkName || wireguard !== undefined)
+  for (const route of possible) if (!kept.has(route)) plan.push({ kind: 'setRoute', route })
   return plan
 }

@@ -10,7 +10,7 @@ import type { Logger } from '../../api/log.ts'
 import { setChecksumOffload } from '../../netlink/ethtool.ts'
 import type { Netns } from '../../netlink/netns.ts'
 import { answersEcho, takesDatagram } from '../../netlink/reach.ts'
-import { gatewayOf, vxlanLinkName } from './want.ts'
+import { gatewayOf, vxlanLinkName, wireguardLinkName } from './want.ts'
 import type { Host, OverlayWant } from './want.ts'
 
 export type Reach = 'reachable' | 'silent' | 'datagrams lost'
@@ -20,6 +20,7 @@ export interface Target {
   readonly node: string
   readonly podCIDR: string
   readonly address: string
+  /** Whether what goes there has its checksum left to links below the tunnel. */
   readonly tunnelled: boolean
 }
 
@@ -40,7 +41,7 @@ export function reachTargets({ routes }: Pick<OverlayWant, 'routes'>, peers: rea
   return peers.flatMap(({ name, podCIDRs }) => podCIDRs.flatMap((podCIDR) => {
     const route = byDestination.get(podCIDR)
     const tunnelled = route?.link === vxlanLinkName
-    const address = tunnelled ? gatewayOf(podCIDR) : route?.gateway
+    const address = tunnelled || route?.link === wireguardLinkName ? gatewayOf(podCIDR) : route?.gateway
     return address === undefined ? [] : [{ node: name, podCIDR, address, tunnelled }]
   }))
 }
@@ -94,13 +95,13 @@ export class Reachability {
     this.#options = options
   }
 
-  /** Follows these from now on; new ones are asked soon. */
-  follow(targets: readonly Target[]): void {
+  /** Follows these from now on; new ones are asked soon, and all at once where a question is what makes the way. */
+  follow(targets: readonly Target[], { now = false } = {}): void {
     const known = new Set(this.#targets.map(({ podCIDR, address }) => `${podCIDR} ${address}`))
     this.#targets = targets
     const kept = new Set(targets.map(({ podCIDR }) => podCIDR))
     for (const map of [this.states, this.#losses, this.#told]) for (const podCIDR of map.keys()) if (!kept.has(podCIDR)) map.delete(podCIDR)
-    this.#due(targets.some(({ podCIDR, address }) => !known.has(`${podCIDR} ${address}`)) ? settleMs : intervalMs)
+    this.#due(now ? 0 : targets.some(({ podCIDR, address }) => !known.has(`${podCIDR} ${address}`)) ? settleMs : intervalMs)
   }
 
   async stop(): Promise<void> {

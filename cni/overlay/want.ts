@@ -2,9 +2,10 @@
 import { createHash } from 'node:crypto'
 import type { Node } from '../../api/types.ts'
 import { canonicalAddress, parsePrefix } from '../../netlink/addresses.ts'
+import { readKey } from './wireguard/keys.ts'
 
-/** `direct` is `host-gw` where peers share a link, and `vxlan` elsewhere. */
-export type Backend = 'vxlan' | 'host-gw' | 'direct'
+/** `direct` is `host-gw` where peers share a link, and `vxlan` elsewhere. `wireguard` encrypts. */
+export type Backend = 'vxlan' | 'host-gw' | 'direct' | 'wireguard'
 export type Family = 'ipv4' | 'ipv6'
 
 /** The owner of the overlay's routes (RTPROT_*), beside that of the plugin's. */
@@ -16,6 +17,19 @@ export const vxlanPort = 4789
 /** Outer IPv4 (20) or IPv6 (40), UDP (8), VXLAN (8), inner Ethernet (14): RFC 7348. */
 const vxlanOverhead = { ipv4: 50, ipv6: 70 } as const
 
+export const wireguardLinkName = 'fairway-wg'
+/** WireGuard's own default. */
+const wireguardPort = 51_820
+/** Outer IPv4 (20) or IPv6 (40), UDP (8), WireGuard's header (16) and authentication tag (16). */
+const wireguardOverhead = { ipv4: 60, ipv6: 80 } as const
+/** Where a Node says with which key its host encrypts: 32 bytes in base64. */
+export const publicKeyAnnotation = 'fairway.dev/wireguard-public-key'
+/**
+ * Behind every route through an encrypted link there is one that refuses: whenever the link is not there packets go nowhere, rather than by the default
+ * route, as they are.
+ */
+const refusalMetric = 65_535
+
 /** The peers by name, for `fairway cni status`: the kernel knows their addresses only. */
 export const peersFile = 'peers.json'
 
@@ -24,6 +38,8 @@ export interface Host {
   readonly name: string
   readonly addresses: Readonly<Partial<Record<Family, string>>>
   readonly podCIDRs: readonly string[]
+  /** What its Node says of it, if that is a key. */
+  readonly publicKey?: string | undefined
 }
 
 /** The link that carries an address of this host. */
@@ -39,6 +55,14 @@ export interface WantedRoute {
   readonly gateway?: string | undefined
   readonly onlink?: boolean | undefined
   readonly type: 'unicast' | 'unreachable'
+  /** Left out, the kernel's default. */
+  readonly metric?: number | undefined
+}
+
+/** What of the encrypted link is neither address nor route. */
+export interface WantedTunnel {
+  readonly port: number
+  readonly peers: readonly { readonly publicKey: string; readonly endpoint: { readonly address: string; readonly port: number }; readonly allowedIPs: readonly string[] }[]
 }
 
 export interface OverlayWant {
@@ -53,6 +77,7 @@ export interface OverlayWant {
     readonly neighbours: readonly { readonly address: string; readonly mac: string }[]
     readonly forwarding: readonly { readonly mac: string; readonly destination: string }[]
   } | undefined
+  readonly wireguard: (WantedTunnel & { readonly mtu: number; readonly local: string; readonly addresses: readonly string[] }) | undefined
   readonly routes: readonly WantedRoute[]
   /** Cluster DNS addresses of this host. */
   readonly loopback: readonly string[]
@@ -85,7 +110,8 @@ export function readHost({ metadata, spec, status }: Node): Host {
     const valid = canonical(address)
     if (type === 'InternalIP' && valid !== undefined && !address.includes('/')) addresses[familyOf(address)] ??= canonicalAddress(address)
   }
-  return { name: metadata.name ?? '', addresses, podCIDRs: cidrs.flatMap((cidr) => canonical(cidr) ?? []) }
+  const publicKey = readKey(metadata.annotations?.[publicKeyAnnotation])
+  return { name: metadata.name ?? '', addresses, podCIDRs: cidrs.flatMap((cidr) => canonical(cidr) ?? []), ...(publicKey === undefined ? {} : { publicKey }) }
 }
 
 /**
@@ -137,10 +163,10 @@ export function wantOverlay(options: WantOptions): OverlayWant {
   const backend = byBackend[options.backend](options)
   // what is in our range and is no pod is nowhere: without this it would go to the default route, and perhaps come back
   const unreachable = own.podCIDRs.map((destination) => ({ destination, type: 'unreachable' } as const))
-  return { ...backend, routes: [...unreachable, ...backend.routes], loopback: clusterDns, families }
+  return { wireguard: undefined, ...backend, routes: [...unreachable, ...backend.routes], loopback: clusterDns, families }
 }
 
-type BackendWant = Pick<OverlayWant, 'vxlan' | 'routes' | 'podMtu' | 'problems'>
+type BackendWant = Pick<OverlayWant, 'vxlan' | 'routes' | 'podMtu' | 'problems'> & Partial<Pick<OverlayWant, 'wireguard'>>
 
 function wantVxlan({ own, peers, underlays, computeChecksums = false }: WantOptions): BackendWant {
   const family = tunnelFamily(own)
@@ -210,4 +236,34 @@ function wantDirect(options: WantOptions): BackendWant {
   return { ...tunnel, routes: [...direct.values(), ...tunnel.routes] }
 }
 
-const byBackend: Readonly<Record<Backend, (options: WantOptions) => BackendWant>> = { vxlan: wantVxlan, 'host-gw': wantHostGateway, direct: wantDirect }
+/** A peer without a key of its own is not reached at all: the refusing route is all that it has. */
+function wantWireguard({ own, peers, underlays }: WantOptions): BackendWant {
+  const family = tunnelFamily(own)
+  const underlay = underlays[family]
+  const local = own.addresses[family]
+  if (underlay === undefined || local === undefined) throw new Error(`Cannot make a WireGuard link: this host's address ${local ?? '(its Node has none)'} is on none of its links`)
+  const owners = Map.groupBy([own, ...peers].filter(({ publicKey }) => publicKey !== undefined), ({ publicKey }) => publicKey)
+  const problems: string[] = []
+  const reachable = peers.flatMap(({ name, addresses, podCIDRs, publicKey }) => {
+    const address = addresses[family]
+    if (Object.keys(addresses).length === 0) return []
+    if (address === undefined) problems.push(`node ${name} has no ${family === 'ipv4' ? 'IPv4' : 'IPv6'} address`)
+    else if (publicKey === undefined) problems.push(`node ${name} has published no key to encrypt with`)
+    else if (owners.get(publicKey)?.[0]?.name !== name) problems.push(`node ${name} has published the key of ${owners.get(publicKey)?.[0]?.name}`)
+    else return [{ publicKey, endpoint: { address, port: wireguardPort }, allowedIPs: podCIDRs }]
+    return []
+  })
+  const mtu = underlay.mtu - wireguardOverhead[family]
+  return {
+    vxlan: undefined,
+    wireguard: { mtu, local, port: wireguardPort, addresses: own.podCIDRs.map(gatewayOf), peers: reachable },
+    routes: [
+      ...reachable.flatMap(({ allowedIPs }) => allowedIPs.map((destination) => ({ destination, link: wireguardLinkName, type: 'unicast' } as const))),
+      ...peers.flatMap(({ podCIDRs }) => podCIDRs.map((destination) => ({ destination, type: 'unreachable', metric: refusalMetric } as const))),
+    ],
+    podMtu: mtu,
+    problems,
+  }
+}
+
+const byBackend: Readonly<Record<Backend, (options: WantOptions) => BackendWant>> = { vxlan: wantVxlan, 'host-gw': wantHostGateway, direct: wantDirect, wireguard: wantWireguard }

@@ -2,13 +2,14 @@
  * Hosts for tests, and what is between them: two bridges with a router between, all in a namespace of their own. Host `n` has the pods 10.244.n.0/24 and
  * fd00:10:244:n::/64, and the address 10.90.0.n, fd00:90::n or both; behind the router, 10.91.0.n and fd00:91::n.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Client } from '../../api/client.ts'
 import { systemClock } from '../../api/clock.ts'
 import type { Clock } from '../../api/clock.ts'
 import { silentLogger } from '../../api/log.ts'
+import type { Logger } from '../../api/log.ts'
 import { Netns } from '../../netlink/netns.ts'
 import { RouteSocket } from '../../netlink/route/index.ts'
 import { writeSysctl } from '../../netlink/sysctl.ts'
@@ -21,6 +22,14 @@ import { NodeList } from './node-list.ts'
 
 interface HostOptions {
   readonly behindRouter?: boolean
+}
+
+interface StartOptions {
+  readonly metrics?: CniMetrics
+  readonly clock?: Clock
+  readonly log?: Logger
+  /** What encrypts, in place of `wireguard-go`. */
+  readonly program?: string
 }
 
 const lengths = { ipv4: 24, ipv6: 64 } as const
@@ -77,10 +86,16 @@ export class Underlay {
     this.#route.links.set(`port${n}`, { up: plugged })
   }
 
-  async start(host: TestHost, backend: Backend, { metrics, clock = systemClock }: { readonly metrics?: CniMetrics; readonly clock?: Clock } = {}): Promise<Overlay> {
+  /** The namespace in which the hosts' cables meet. */
+  get netns(): Netns {
+    return this.#netns
+  }
+
+  async start(host: TestHost, backend: Backend, { metrics, clock = systemClock, log = silentLogger, program }: StartOptions = {}): Promise<Overlay> {
     const n = this.hosts.indexOf(host) + 1
     const overlay = await startOverlay({
-      client: new Client(this.nodes.transport), nodeName: `node-${n}`, backend, netns: host.netns, clock, random: Math.random, log: silentLogger,
+      client: new Client(this.nodes.transport), nodeName: `node-${n}`, backend, netns: host.netns, clock, random: Math.random, log,
+      wireguard: backend === 'wireguard' ? wireguardOf(host, program) : undefined,
       confDir: join(host.folder, 'conf'), dataDir: host.dataDir, clusterDns: ['10.96.0.10'], metrics,
     })
     this.#overlays.set(host, overlay)
@@ -101,6 +116,14 @@ export class Underlay {
     Netns.delete(join(this.folder, 'switch'))
     rmSync(this.folder, { recursive: true })
   }
+}
+
+/** A program whose `/run` is the host's own, as on hosts made by `fairway up`. Its process id is in the host's folder. */
+export function wireguardOf(host: TestHost, program = 'wireguard-go'): { readonly program: string; readonly socketDir: string } {
+  const [wrapper, run] = [join(host.folder, 'encrypt'), join(host.folder, 'run')]
+  mkdirSync(run, { recursive: true })
+  writeFileSync(wrapper, `#!/bin/sh\necho $$ > ${join(host.folder, 'encrypt.pid')}\nexec unshare --mount sh -c 'mount --bind ${run} /run && exec ${program} "$@"' sh "$@"\n`, { mode: 0o755 })
+  return { program: wrapper, socketDir: join(run, 'wireguard') }
 }
 
 function underlayAddress(family: Family, segment: number, last: number): string {
