@@ -51,8 +51,10 @@ export interface Upstream {
   readonly port: number
   /** With its query. */
   readonly path: string
-  /** PEM; undefined: in the clear. */
-  readonly tls?: { readonly ca: string; readonly certificate: string; readonly key: string }
+  /** PEM; undefined: in the clear. An empty CA: whoever answers is believed. */
+  readonly tls?: { readonly ca: string; readonly certificate: string; readonly key: string; readonly serverName?: string }
+  /** Told to it beside what the client sends. */
+  readonly headers?: Readonly<Record<string, string | string[]>>
 }
 
 export type UpgradeHandler = (request: HttpRequest) => Promise<Upstream>

@@ -10,6 +10,7 @@ import type { Logger } from '../../api/log.ts'
 import type { Transport } from '../../api/transport.ts'
 import type { Store } from '../store/index.ts'
 import { createAdmission } from './admission/index.ts'
+import { Aggregation } from './aggregation/index.ts'
 import { AuditLog } from './audit.ts'
 import { Authenticator } from './authentication/index.ts'
 import { lettersFrom, newBootstrapToken, tokenOf } from './authentication/bootstrap-tokens.ts'
@@ -117,6 +118,7 @@ class Server implements ApiServer {
   readonly #serving: Serving
   readonly #handler: ReturnType<typeof createHandler>
   readonly #settleDone: { resolve: () => void; reject: (error: Error) => void }
+  readonly #aggregation: Aggregation
   readonly #audit: AuditLog | undefined
   #https: HttpsServer | undefined
   #notReady: string | undefined = 'starting'
@@ -154,8 +156,9 @@ class Server implements ApiServer {
       clock,
       random,
     }
+    this.#aggregation = new Aggregation({ cache, registry, writer: this.#serving.writer, outbound, credential: credentials.frontProxy, clock, random, log })
     this.#audit = options.auditLogPath === undefined ? undefined : new AuditLog(options.auditLogPath, clock, log)
-    this.#handler = createHandler({ serving: this.#serving, shared: new SharedStore(store, cache, clock), ...(this.#audit === undefined ? {} : { audit: this.#audit }), log, caCertificate: credentials.authority.certificate, serverAddress: () => `${this.#advertised}:${this.port}`, notReady: () => this.#notReady ?? this.#health?.trouble, isStopping: () => this.#stopping !== undefined })
+    this.#handler = createHandler({ aggregation: this.#aggregation, serving: this.#serving, shared: new SharedStore(store, cache, clock), ...(this.#audit === undefined ? {} : { audit: this.#audit }), log, caCertificate: credentials.authority.certificate, serverAddress: () => `${this.#advertised}:${this.port}`, notReady: () => this.#notReady ?? this.#health?.trouble, isStopping: () => this.#stopping !== undefined })
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.done = promise
     this.#settleDone = { resolve, reject }
@@ -193,8 +196,10 @@ class Server implements ApiServer {
     if (requests !== undefined) this.#release.push(startCertificateSigning({ cache, writer, descriptor: requests, authority: this.#credentials.authority, now: () => clock.now(), log }))
     const definitions = registry.named('customresourcedefinitions.apiextensions.k8s.io')
     if (definitions !== undefined) this.#release.push(await startCustomResources({ cache, registry, writer, descriptor: definitions, now: () => clock.now(), log }))
-    this.#release.push(startUpkeep({ store, cache, writer, registry, clock, log }))
     this.#release.push(startServiceAddresses({ cache, registry, writer, clock, random, log }))
+    await this.#aggregation.start()
+    this.#release.push(() => this.#aggregation.stop())
+    this.#release.push(startUpkeep({ store, cache, writer, registry, clock, log }))
     const health = watchStoreHealth(store, clock)
     this.#health = health
     this.#release.push(() => health.stop())

@@ -46,7 +46,7 @@ export class KubeletAccess {
 }
 
 /** An answer from elsewhere as ours, piece by piece, no faster than the client takes it. */
-function relay(response: IncomingMessage): Reply {
+export function relay(response: IncomingMessage): Reply {
   const headers = Object.fromEntries(Object.entries(response.headers).flatMap(([name, value]) => (value === undefined || connectionHeaders.has(name) ? [] : [[name, String(value)]])))
   return {
     status: response.statusCode ?? 502,

@@ -1,6 +1,7 @@
 // Discovery: which groups, versions and resources there are, plainly and aggregated into one document
 // (apidiscovery.k8s.io/v2), which kubectl asks for first.
 import { createHash } from 'node:crypto'
+import type { RemoteVersion } from '../aggregation/index.ts'
 import type { ResourceDescriptor, Subresource } from '../descriptor.ts'
 import { bytesReply } from '../http.ts'
 import type { HttpRequest, Reply } from '../http.ts'
@@ -30,20 +31,36 @@ const subresources: Readonly<Record<Subresource, { readonly group?: string; read
 
 const proxyKinds: Readonly<Record<string, string>> = { Pod: 'PodProxyOptions', Service: 'ServiceProxyOptions', Node: 'NodeProxyOptions' }
 
-/** Answers /api, /apis and what is below them, short of resources; undefined for other paths. */
-export function discover(registry: Registry, request: HttpRequest, serverAddress: string): Reply | undefined {
+/** What discovery tells of: what is served here, and what other API servers serve. */
+export interface Discoverable {
+  readonly registry: Registry
+  readonly remote: readonly RemoteVersion[]
+  /** `host:port`. */
+  readonly serverAddress: string
+}
+
+/** One version of a group, in both forms. */
+interface Version {
+  readonly version: string
+  readonly freshness: 'Current' | 'Stale'
+  readonly aggregated: () => readonly Json[]
+}
+
+/** Answers /api, /apis and what is below them, short of resources; undefined for other paths. What another server serves it tells itself. */
+export function discover({ registry, remote, serverAddress }: Discoverable, request: HttpRequest): Reply | undefined {
   const path = request.path.replace(/\/+$/, '')
   if (path === '/api' || path === '/apis') {
     const isCore = path === '/api'
     const aggregated = aggregatedVersion(request.headers['accept'])
-    if (aggregated !== undefined) return aggregatedReply(registry, isCore, aggregated, request)
-    return reply(isCore ? coreVersions(registry, serverAddress) : { kind: 'APIGroupList', apiVersion: 'v1', groups: namedGroups(registry).map((name) => groupOf(registry, name)) })
+    if (aggregated !== undefined) return aggregatedReply(isCore ? coreGroup(registry) : groupsOf(registry, remote), aggregated, request)
+    return reply(isCore ? coreVersions(registry, serverAddress) : { kind: 'APIGroupList', apiVersion: 'v1', groups: [...groupsOf(registry, remote)].map(([name, versions]) => groupOf(name, versions)) })
   }
   const [, root, ...rest] = path.split('/')
   if (root === 'api' && rest.length === 1) return resourceList(registry, '', rest[0] ?? '')
   if (root !== 'apis') return undefined
   const [group = '', version] = rest
-  if (rest.length === 1 && registry.groups().has(group) && group !== '') return reply({ kind: 'APIGroup', apiVersion: 'v1', ...groupOf(registry, group) })
+  const versions = rest.length === 1 && group !== '' ? groupsOf(registry, remote).get(group) : undefined
+  if (versions !== undefined) return reply({ kind: 'APIGroup', apiVersion: 'v1', ...groupOf(group, versions) })
   return rest.length === 2 && group !== '' ? resourceList(registry, group, version ?? '') : undefined
 }
 
@@ -55,12 +72,46 @@ function coreVersions(registry: Registry, serverAddress: string): Json {
   return { kind: 'APIVersions', versions: registry.groups().get('') ?? [], serverAddressByClientCIDRs: [{ clientCIDR: '0.0.0.0/0', serverAddress }] }
 }
 
-function namedGroups(registry: Registry): string[] {
-  return [...registry.groups().keys()].filter((name) => name !== '')
+function localVersion(registry: Registry, group: string, version: string): Version {
+  return { version, freshness: 'Current', aggregated: () => registry.ofGroupVersion(group, version).map(aggregatedResource) }
 }
 
-function groupOf(registry: Registry, name: string): Json {
-  const versions = (registry.groups().get(name) ?? []).map((version) => ({ groupVersion: `${name}/${version}`, version }))
+function coreGroup(registry: Registry): Map<string, Version[]> {
+  return new Map([['', (registry.groups().get('') ?? []).map((version) => localVersion(registry, '', version))]])
+}
+
+/** The named groups. A version that another server was named for is that server's, whatever is served here. */
+function groupsOf(registry: Registry, remote: readonly RemoteVersion[]): Map<string, Version[]> {
+  const groups = new Map<string, Version[]>()
+  const isRemote = new Set(remote.map(({ group, version }) => `${group}/${version}`))
+  for (const [group, versions] of registry.groups()) {
+    const own = versions.filter((version) => !isRemote.has(`${group}/${version}`))
+    if (group !== '' && own.length > 0) groups.set(group, own.map((version) => localVersion(registry, group, version)))
+  }
+  for (const { group, version, isAvailable, resources } of remote) {
+    const aggregated = (): readonly Json[] => remoteResources({ group, version, resources })
+    groups.set(group, [...(groups.get(group) ?? []), { version, freshness: isAvailable ? 'Current' : 'Stale', aggregated }])
+  }
+  return groups
+}
+
+/** An APIResourceList in the form of aggregated discovery, which has subresources below their resource. */
+function remoteResources({ group, version, resources }: Pick<RemoteVersion, 'group' | 'version' | 'resources'>): readonly Json[] {
+  const kindOf = (one: Json): Json => ({ group: one['group'] ?? group, version: one['version'] ?? version, kind: one['kind'] })
+  const nameOf = ({ name }: Json): string => (typeof name === 'string' ? name : '')
+  return resources.filter((one) => !nameOf(one).includes('/')).map((one) => {
+    const below = resources.filter((other) => nameOf(other).startsWith(`${nameOf(one)}/`))
+    const { singularName, namespaced, verbs, shortNames, categories } = one
+    return {
+      resource: one['name'], responseKind: kindOf(one), scope: namespaced === true ? 'Namespaced' : 'Cluster', singularResource: singularName, verbs,
+      ...(shortNames === undefined ? {} : { shortNames }), ...(categories === undefined ? {} : { categories }),
+      ...(below.length === 0 ? {} : { subresources: below.map((other) => ({ subresource: nameOf(other).slice(nameOf(one).length + 1), responseKind: kindOf(other), verbs: other['verbs'] })) }),
+    }
+  })
+}
+
+function groupOf(name: string, of: readonly Version[]): Json {
+  const versions = of.map(({ version }) => ({ groupVersion: `${name}/${version}`, version }))
   return { name, versions, preferredVersion: versions[0] }
 }
 
@@ -100,11 +151,10 @@ function aggregatedVersion(accept: string | undefined): string | undefined {
   return undefined
 }
 
-function aggregatedReply(registry: Registry, isCore: boolean, version: string, request: HttpRequest): Reply {
-  const groups = isCore ? [''] : namedGroups(registry)
-  const items = groups.map((name) => ({
+function aggregatedReply(groups: ReadonlyMap<string, readonly Version[]>, version: string, request: HttpRequest): Reply {
+  const items = [...groups].map(([name, versions]) => ({
     metadata: { ...(name === '' ? {} : { name }), creationTimestamp: null },
-    versions: (registry.groups().get(name) ?? []).map((one) => ({ version: one, freshness: 'Current', resources: registry.ofGroupVersion(name, one).map(aggregatedResource) })),
+    versions: versions.map((one) => ({ version: one.version, freshness: one.freshness, resources: one.aggregated() })),
   }))
   const body = Buffer.from(JSON.stringify({ kind: 'APIGroupDiscoveryList', apiVersion: `apidiscovery.k8s.io/${version}`, metadata: {}, items }))
   const etag = `"${createHash('sha512').update(body).digest('hex').toUpperCase()}"`

@@ -1,4 +1,5 @@
 // The way of a request: open paths, who, whether they may, and then to what answers it.
+import type { Aggregation } from '../aggregation/index.ts'
 import type { AuditLog } from '../audit.ts'
 import { impersonated } from '../authentication/index.ts'
 import type { Attributes } from '../authorization/rbac.ts'
@@ -25,6 +26,7 @@ import type { SharedStore } from './shared-store.ts'
 import { Turns } from './turns.ts'
 
 export interface HandlerOptions {
+  readonly aggregation: Aggregation
   readonly shared: SharedStore
   readonly serving: Serving
   readonly log: Logger
@@ -44,7 +46,7 @@ const version = {
 }
 
 export function createHandler(options: HandlerOptions): { readonly handle: Handler; readonly upgrade: UpgradeHandler } {
-  const documents = { openApi: new OpenApi(options.serving.registry), metrics: new Metrics() }
+  const documents = { openApi: new OpenApi(options.serving.registry, options.aggregation), metrics: new Metrics() }
   const turns = new Turns()
   const handle = async (request: HttpRequest): Promise<Reply> => {
     const open = openPaths(options, request)
@@ -69,6 +71,8 @@ export function createHandler(options: HandlerOptions): { readonly handle: Handl
       const asking = identify(options, request)
       authorize(options, asking, request)
       const { user, info } = asking
+      const elsewhere = options.aggregation.serviceFor(request.path)
+      if (elsewhere !== undefined) return options.aggregation.upstream(elsewhere, request, user)
       const call = callOf(options.serving, request, info, user)
       const upstream = await streamUpstream(call)
       await admitConnection(call)
@@ -113,11 +117,13 @@ interface Documents {
 }
 
 async function answer(options: HandlerOptions, { openApi, metrics }: Documents, { user, info }: Asking, request: HttpRequest): Promise<Reply> {
-  const { serving, serverAddress } = options
+  const { serving, serverAddress, aggregation } = options
+  const elsewhere = aggregation.serviceFor(request.path)
+  if (elsewhere !== undefined) return aggregation.pass(elsewhere, request, user)
   if (!info.isResource) {
     if (request.method !== 'GET' && request.method !== 'HEAD') throw noSuchPath()
     if (info.path === '/metrics') return metrics.answer(serving)
-    const found = discover(serving.registry, request, serverAddress()) ?? openApi.answer(request) ?? issuerPaths(serving, request)
+    const found = discover({ registry: serving.registry, remote: aggregation.versions, serverAddress: serverAddress() }, request) ?? openApi.answer(request) ?? issuerPaths(serving, request)
     if (found === undefined) throw noSuchPath()
     return found
   }

@@ -3,6 +3,7 @@
 import { request as httpRequest } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
+import { isIP } from 'node:net'
 import type { Socket } from 'node:net'
 import type { Upstream } from '../http.ts'
 import { internalError } from '../status.ts'
@@ -14,9 +15,9 @@ export const keptBack = /^(authorization|host|impersonate-.*|cookie)$/
 const bearerProtocol = /^base64url\.bearer\.authorization\.k8s\.io\./
 
 /** Connects to the upstream with the client's own request, and then passes bytes both ways until either ends. */
-export function leadTo({ host, port, path, tls }: Upstream, incoming: IncomingMessage, socket: Socket, head: Buffer): void {
-  const options = { host, port, path, method: incoming.method ?? 'GET', headers: { ...upstreamHeaders(incoming), host: `${host.includes(':') ? `[${host}]` : host}:${port}` }, agent: false as const }
-  const outgoing = tls === undefined ? httpRequest(options) : httpsRequest({ ...options, ...(tls.ca === '' ? { rejectUnauthorized: false } : { ca: tls.ca, cert: tls.certificate, key: tls.key }) })
+export function leadTo({ host, port, path, tls, headers }: Upstream, incoming: IncomingMessage, socket: Socket, head: Buffer): void {
+  const options = { host, port, path, method: incoming.method ?? 'GET', headers: { ...upstreamHeaders(incoming, headers), host: `${host.includes(':') ? `[${host}]` : host}:${port}` }, agent: false as const }
+  const outgoing = tls === undefined ? httpRequest(options) : httpsRequest({ ...options, ...(tls.ca === '' ? { rejectUnauthorized: false } : { ca: tls.ca, cert: tls.certificate, key: tls.key }), ...(tls.serverName === undefined || isIP(tls.serverName) !== 0 ? {} : { servername: tls.serverName }) })
   limitConnecting(outgoing)
   outgoing.on('error', (error) => refuseUpgrade(socket, internalError(`Cannot reach ${host}:${port}: ${error.message}`)))
   outgoing.on('upgrade', (response, upstream, upstreamHead) => {
@@ -53,13 +54,14 @@ function join(client: Socket, upstream: Socket, head: Buffer, upstreamHead: Buff
   upstream.on('close', () => client.destroy())
 }
 
-function upstreamHeaders({ headers }: IncomingMessage): Record<string, string | string[]> {
+/** What is told on somebody's behalf (`x-remote-…`) is for us to say, not for the client. */
+function upstreamHeaders({ headers }: IncomingMessage, told: Upstream['headers']): Record<string, string | string[]> {
   const kept: Record<string, string | string[]> = {}
   for (const [name, value] of Object.entries(headers)) {
-    if (value === undefined || keptBack.test(name)) continue
+    if (value === undefined || keptBack.test(name) || (told !== undefined && name.startsWith('x-remote-'))) continue
     kept[name] = name === 'sec-websocket-protocol' ? String(value).split(/,\s*/).filter((protocol) => !bearerProtocol.test(protocol)).join(', ') : value
   }
-  return kept
+  return { ...kept, ...told }
 }
 
 function headOf({ rawHeaders }: IncomingMessage, first: string, close = false): string {

@@ -23,14 +23,14 @@ export function generateName(prefix: string, random: Random): string {
 }
 
 /** Groups whose names are only bound to be a path segment (`system:node`). */
-const pathSegmentGroups = new Set(['rbac.authorization.k8s.io'])
+const pathSegmentGroups = new Set(['rbac.authorization.k8s.io', 'apiregistration.k8s.io'])
 
 export function validateMetadata(descriptor: ResourceDescriptor, object: ApiObject): FieldError[] {
   const { name = '', labels, annotations, finalizers } = object.metadata
   const errors: FieldError[] = []
   const bad = (field: string, detail: string, value: unknown): void => void errors.push({ field: `metadata.${field}`, type: 'FieldValueInvalid', detail, value })
   if (name === '') errors.push({ field: 'metadata.name', type: 'FieldValueRequired', detail: 'name or generateName is required' })
-  else if (pathSegmentGroups.has(descriptor.group)) {
+  else if (pathSegmentGroups.has(descriptor.group) || descriptor.kind === 'IPAddress') {
     if (name === '.' || name === '..' || /[/%]/.test(name)) bad('name', `may not be '.' or '..' and may not contain '/' or '%'`, name)
   } else if (!subdomain.test(name)) bad('name', subdomainRule, name)
   if (name.length > 253) bad('name', 'must be no more than 253 characters', name)
