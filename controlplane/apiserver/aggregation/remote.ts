@@ -150,8 +150,7 @@ export async function check(connections: RemoteConnections, spec: RemoteSpec): P
 
 /** OpenAPI, as far as there is any: a server need not have it. */
 async function descriptions(connections: RemoteConnections, spec: RemoteSpec): Promise<Pick<RemoteVersion, 'openApiV3' | 'openApiV2'>> {
-  const get = (path: string): Promise<Json | undefined> => document(connections, spec, path).catch(() => undefined)
-  const [v3, v2] = await Promise.all([get(`/openapi/v3/apis/${spec.group}/${spec.version}`), get('/openapi/v2')])
+  const [v3, v2] = (await Promise.allSettled([`/openapi/v3/apis/${spec.group}/${spec.version}`, '/openapi/v2'].map((path) => document(connections, spec, path)))).map((one) => (one.status === 'fulfilled' ? one.value : undefined))
   return { ...(v3?.['openapi'] === undefined ? {} : { openApiV3: v3 }), ...(v2?.['swagger'] === undefined ? {} : { openApiV2: v2 }) }
 }
 

@@ -38,7 +38,7 @@ const least: Readonly<Record<string, object>> = {
   csistoragecapacities: { storageClassName: 'x' },
   volumeattachments: { spec: { attacher: 'x', nodeName: 'x', source: {} } },
   runtimeclasses: { handler: 'x' },
-  apiservices: { metadata: { name: 'v1.example.com' }, spec: { group: 'example.com', version: 'v1', groupPriorityMinimum: 100, versionPriority: 10, service: { namespace: 'default', name: 'x' } } },
+  apiservices: { metadata: { name: 'v1.example.com' }, spec: { group: 'example.com', version: 'v1', groupPriorityMinimum: 100, versionPriority: 10 } },
   flowschemas: { spec: { priorityLevelConfiguration: { name: 'x' }, rules: [{ subjects: [{ kind: 'User', user: { name: 'jane' } }], nonResourceRules: [{ verbs: ['*'], nonResourceURLs: ['*'] }] }] } },
   prioritylevelconfigurations: { spec: { type: 'Limited', limited: { limitResponse: { type: 'Queue', queuing: {} } } } },
   ipaddresses: { metadata: { name: '10.96.9.9' }, spec: { parentRef: { resource: 'services', namespace: 'default', name: 'nobody' } } },
