@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { closeSync, openSync, renameSync, statSync, writeSync } from 'node:fs'
 import type { Clock } from '../../api/clock.ts'
 import type { Logger } from '../../api/log.ts'
+import { annotationsOf } from './audit-annotations.ts'
 import type { UserInfo } from './descriptor.ts'
 import type { HttpRequest } from './http.ts'
 import type { RequestInfo } from './request-info.ts'
@@ -31,6 +32,7 @@ export class AuditLog {
   record(request: HttpRequest, user: UserInfo | undefined, info: RequestInfo | undefined, code: number, receivedMs: number): void {
     const { query, path, headers, peer } = request
     const text = query.toString()
+    const annotations = annotationsOf(request)
     const stamp = (ms: number): string => new Date(ms).toISOString().replace('Z', '000Z')
     this.#lines.push(JSON.stringify({
       kind: 'Event', apiVersion: 'audit.k8s.io/v1', level: 'Metadata', auditID: randomUUID(), stage: 'ResponseComplete',
@@ -42,6 +44,7 @@ export class AuditLog {
       userAgent: headers['user-agent'] ?? '',
       ...(info?.isResource === true ? { objectRef: { resource: info.resource, namespace: info.namespace || undefined, name: info.name || undefined, apiGroup: info.group || undefined, apiVersion: info.version, subresource: info.subresource || undefined } } : {}),
       responseStatus: { metadata: {}, code },
+      ...(annotations === undefined ? {} : { annotations }),
       requestReceivedTimestamp: stamp(receivedMs), stageTimestamp: stamp(this.#clock.now()),
     }))
     if (this.#lines.length === 1) this.#clock.setTimeout(() => this.#flush(), flushMs)

@@ -9,6 +9,7 @@ import { checkNamespace, checkNamespaceDeletion } from './namespace-lifecycle.ts
 import { checkNodeWrite } from './node-restriction.ts'
 import { admitPod } from './pod.ts'
 import type { PodAdmissionOptions } from './pod.ts'
+import { checkPolicies } from './policies.ts'
 import type { Admission, AdmissionRequest } from './request.ts'
 import { Webhooks } from './webhooks.ts'
 import type { WebhookOptions } from './webhooks.ts'
@@ -25,6 +26,8 @@ export function createAdmission(options: AdmissionOptions): Admission {
     },
     validate(request) {
       validateBuiltIn(request, options)
+      const policies = checkPolicies(request, options)
+      if (policies !== undefined) return policies.then(() => webhooks.validate(request)).then(() => undefined)
       return webhooks.validate(request)?.then(() => undefined)
     },
   }
