@@ -99,7 +99,7 @@ t.test('Podman: our own ports and rates in place of theirs', async (t) => {
   t.strictSame(leftovers(host), nothing)
 })
 
-t.test('the reference plugin host-local gives the addresses; what it does not know it says itself', async (t) => {
+t.test('the reference plugin host-local gives the addresses; where it is older than the configuration it is spoken to as it knows', async (t) => {
   using host = await makeHost('resident')
   for (const name of ['a', 'b']) host.addPod(name)
   symlinkSync(join(referencePlugins, 'host-local'), join(host.binDir, 'host-local'))
@@ -111,8 +111,12 @@ t.test('the reference plugin host-local gives the addresses; what it does not kn
   t.match(await host.add('b', config('0.4.0')), { status: 0 })
   t.equal(await given(), '2')
   t.match(await host.del('a', config('1.0.0')), { status: 0 })
-  t.match(await host.add('a', config('1.1.0')), { status: 1, object: { code: 1, msg: /host-local.*incompatible/ } }, 'Debian has one that does not know 1.1.0')
-  t.match(await host.cni({ command: 'GC', config: config('1.1.0', { 'cni.dev/valid-attachments': [] }) }), { status: 1, object: { code: 1 } }, 'and so our GC cannot have it give back: it says so')
+  const added = await host.add('a', config('1.1.0'))
+  t.match(added, { status: 0, object: { cniVersion: '1.1.0', ips: [{ address: '172.30.0.4/32' }] } }, 'Debian has one that does not know 1.1.0')
+  t.match(await host.cni({ command: 'CHECK', containerId: 'a', netns: host.podPath('a'), ifname: 'eth0', config: config('1.1.0', { prevResult: added.object }) }), { status: 0, stdout: '' })
+  t.match(await host.cni({ command: 'STATUS', config: config('1.1.0') }), { status: 0, stdout: '' })
+  t.match(await host.cni({ command: 'GC', config: config('1.1.0', { 'cni.dev/valid-attachments': [{ containerID: 'b', ifname: 'eth0' }] }) }), { status: 0, stdout: '' })
+  t.equal(await given(), '1', 'GC, which it does not know, has it give back what is stale')
   t.match(await host.del('b', config('1.0.0')), { status: 0 })
   t.equal(await given(), '0')
   t.strictSame(leftovers(host), nothing)

@@ -6,12 +6,14 @@ import { isObject } from '../protocol/config.ts'
 import type { PluginConfig } from '../protocol/config.ts'
 import type { AttachmentId, Invocation } from '../protocol/environment.ts'
 import { CniError, errorCodes } from '../protocol/error.ts'
-import { decodeResult } from '../protocol/result.ts'
+import { decodeResult, encodeResult } from '../protocol/result.ts'
 import type { JsonObject, Result } from '../protocol/result.ts'
 import type { Plugin } from '../protocol/run.ts'
+import { isAtLeast, since, supportedVersions } from '../protocol/version.ts'
+import type { CniVersion } from '../protocol/version.ts'
 
 const timeoutMs = 60_000
-/** What plugins say to a verb that came after them. */
+/** What plugins say to a verb that came after them, where they do not say what they know. */
 const unknownVerb: readonly number[] = [errorCodes.incompatibleVersion, errorCodes.invalidEnvironment]
 
 export class DelegatedIpam implements Plugin {
@@ -42,7 +44,7 @@ export class DelegatedIpam implements Plugin {
     await this.#run('CHECK', config)
   }
 
-  /** Plugins that do not know this verb have nothing to say to it. */
+  /** Not sent to a plugin older than the verb, which has nothing to say to it: what is stale it is told to DEL one by one. */
   async gc(config: PluginConfig): Promise<void> {
     await this.#runNew('GC', config)
   }
@@ -52,21 +54,46 @@ export class DelegatedIpam implements Plugin {
   }
 
   async #runNew(command: 'GC' | 'STATUS', config: PluginConfig): Promise<void> {
+    const versions = await this.#versions(config, command)
+    if (versions.length > 0 && !versions.some((version) => isAtLeast(version, since[command]))) return
     try {
-      await this.#run(command, config)
+      await this.#execute(command, config, config.fields)
     } catch (error) {
       if (!(error instanceof CniError && unknownVerb.includes(error.code))) throw error
     }
   }
 
-  async #run(command: string, config: PluginConfig, more: Readonly<Record<string, string>> = {}): Promise<unknown> {
-    const file = this.#find(command, config)
-    const env = { PATH: process.env['PATH'], ...config.environment, ...more, CNI_COMMAND: command }
-    const { code, signal, stdout, stderr } = await execute(file, env, JSON.stringify(config.fields))
+  /** In a version that it knows, where it does not know the configuration's: what it gave under an older configuration can be given back under a newer. */
+  async #run(command: 'ADD' | 'DEL' | 'CHECK', config: PluginConfig, more: Readonly<Record<string, string>> = {}): Promise<unknown> {
+    try {
+      return await this.#execute(command, config, config.fields, more)
+    } catch (error) {
+      if (!(error instanceof CniError && error.code === errorCodes.incompatibleVersion)) throw error
+      const version = (await this.#versions(config, command)).findLast((one) => !isAtLeast(one, config.cniVersion))
+      if (version === undefined) throw error
+      if (command === 'CHECK' && !isAtLeast(version, since.CHECK)) return undefined
+      return this.#execute(command, config, inVersion(config, version), more)
+    }
+  }
+
+  /** What it says it knows, of what is known here; none where it says nothing. Oldest first. */
+  async #versions(config: PluginConfig, command: string): Promise<CniVersion[]> {
+    const { code, stdout } = await this.#call('VERSION', command, config, { cniVersion: config.cniVersion })
+    const answer = parseAnswer(stdout)
+    const versions = code === 0 && isObject(answer) && Array.isArray(answer['supportedVersions']) ? answer['supportedVersions'] : []
+    return supportedVersions.filter((version) => versions.includes(version))
+  }
+
+  async #execute(command: string, config: PluginConfig, fields: JsonObject, more: Readonly<Record<string, string>> = {}): Promise<unknown> {
+    const { code, signal, stdout, stderr } = await this.#call(command, command, config, fields, more)
     const answer = parseAnswer(stdout)
     if (code === 0) return answer
     if (isObject(answer) && typeof answer['code'] === 'number') throw this.#refusal(command, answer)
     throw new CniError('internal', `Cannot ${command} by IPAM plugin ${this.#type}: ${signal === null ? `exit status ${code}` : `ended by ${signal}`}`, stderr.slice(0, 2000) || stdout.slice(0, 2000))
+  }
+
+  #call(...[command, on, config, fields, more = {}]: [command: string, on: string, config: PluginConfig, fields: JsonObject, more?: Readonly<Record<string, string>>]): Promise<Finished> {
+    return execute(this.#find(on, config), { PATH: process.env['PATH'], ...config.environment, ...more, CNI_COMMAND: command }, JSON.stringify(fields))
   }
 
   #refusal(command: string, { code, msg, details }: JsonObject): CniError {
@@ -86,6 +113,11 @@ export class DelegatedIpam implements Plugin {
     }
     throw new CniError(command === 'STATUS' ? 'notAvailable' : 'invalidConfig', `Cannot find IPAM plugin ${this.#type}: no executable of that name in CNI_PATH ${folders.join(':')}`)
   }
+}
+
+/** A configuration as one of an older version; the result that it holds becomes one of that version too. */
+function inVersion({ fields, prevResult }: PluginConfig, cniVersion: CniVersion): JsonObject {
+  return { ...fields, cniVersion, ...(prevResult === undefined ? {} : { prevResult: encodeResult(prevResult, cniVersion) }) }
 }
 
 interface Finished {

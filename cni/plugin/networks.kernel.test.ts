@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { addressOf, leftovers, makeHost, nothing } from '../test-support/host.ts'
@@ -74,6 +74,7 @@ t.test('settings are written in the pod, and CHECK sees when one is not as it wa
 function installIpam(host: TestHost, answer: string, status = 0): void {
   const file = join(host.binDir, 'test-ipam')
   writeFileSync(file, `#!/bin/sh
+[ "$CNI_COMMAND" = VERSION ] && exit 0
 cat > ${host.folder}/$CNI_COMMAND.json
 echo "$CNI_COMMAND $CNI_CONTAINERID $CNI_IFNAME $CNI_NETNS $CNI_ARGS" >> ${host.folder}/calls
 if [ "$CNI_COMMAND" = ADD ]; then echo '${answer}'; exit ${status}; fi
@@ -102,6 +103,50 @@ for (const path of ['resident', 'stand-alone'] as const) {
     t.strictSame(leftovers(host), nothing)
   })
 }
+
+/** An IPAM plugin that says which versions it knows, and refuses others. */
+function installOldIpam(host: TestHost, versions: readonly string[]): void {
+  const file = join(host.binDir, 'test-ipam')
+  writeFileSync(file, `#!/bin/sh
+input=$(cat)
+version=$(echo "$input" | sed 's/.*"cniVersion":"\\([^"]*\\)".*/\\1/')
+if [ "$CNI_COMMAND" = VERSION ]; then echo '{"cniVersion":"1.0.0","supportedVersions":${JSON.stringify(versions)}}'; exit 0; fi
+case ' ${versions.join(' ')} ' in *" $version "*) ;; *) echo '{"code":1,"msg":"incompatible CNI versions"}'; exit 1 ;; esac
+echo "$CNI_COMMAND $CNI_CONTAINERID $version" >> ${host.folder}/calls
+echo "$input" > ${host.folder}/$CNI_COMMAND.json
+if [ "$CNI_COMMAND" = ADD ]; then echo '{"ips":[{"address":"172.30.0.7/16"}]}'; fi
+`)
+  chmodSync(file, 0o755)
+}
+
+for (const { versions, known, calls } of [
+  { versions: ['0.3.1', '0.4.0', '1.0.0'], known: '1.0.0', calls: ['ADD a 1.0.0', 'CHECK a 1.0.0', 'DEL a 1.0.0'] },
+  { versions: ['0.3.1'], known: '0.3.1', calls: ['ADD a 0.3.1', 'DEL a 0.3.1'] },
+  { versions: ['1.1.0', '1.2.0'], known: '1.1.0', calls: ['ADD a 1.1.0', 'STATUS  1.1.0', 'CHECK a 1.1.0', 'DEL a 1.1.0', 'GC  1.1.0'] },
+]) {
+  t.test(`an IPAM plugin that knows ${versions.join(', ')} is spoken to in ${known}, and only in verbs that this has`, async (t) => {
+    using host = await makeHost('resident')
+    host.addPod('a')
+    installOldIpam(host, versions)
+    const config = host.config({ dataDir: host.dataDir, ipam: { type: 'test-ipam' } })
+    const added = await host.add('a', config)
+    t.match(added, { status: 0, object: { cniVersion: '1.1.0', ips: [{ address: '172.30.0.7/32' }] } })
+    t.match(await host.cni({ command: 'STATUS', config }), { status: 0, stdout: '' })
+    t.match(await host.cni({ command: 'CHECK', containerId: 'a', netns: host.podPath('a'), ifname: 'eth0', config: { ...config, prevResult: added.object } }), { status: 0, stdout: '' })
+    if (calls.some((call) => call.startsWith('CHECK'))) t.match(JSON.parse(readFileSync(join(host.folder, 'CHECK.json'), 'utf8')), { cniVersion: known, prevResult: { cniVersion: known } })
+    t.match(await host.cni({ command: 'GC', config: { ...config, 'cni.dev/valid-attachments': [] } }), { status: 0, stdout: '' })
+    t.strictSame(readFileSync(join(host.folder, 'calls'), 'utf8').trim().split('\n'), calls, 'what is stale is given back by DEL')
+    t.strictSame(leftovers(host), nothing)
+  })
+}
+
+t.test('an IPAM plugin that knows nothing that is known here is refused as it refuses', async (t) => {
+  using host = await makeHost('resident')
+  host.addPod('a')
+  installOldIpam(host, ['9.0.0'])
+  t.match(await host.add('a', host.config({ dataDir: host.dataDir, ipam: { type: 'test-ipam' } })), { status: 1, object: { code: 1, msg: /test-ipam: incompatible CNI versions/ } })
+  t.strictSame(leftovers(host), nothing)
+})
 
 t.test('what another IPAM plugin says wrong is passed on, and it is told to take back what it gave', async (t) => {
   using host = await makeHost('resident')

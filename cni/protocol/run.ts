@@ -6,7 +6,7 @@ import type { AttachmentId, Command, Environment, Invocation } from './environme
 import { CniError, asCniError, errorObject } from './error.ts'
 import { encodeResult } from './result.ts'
 import type { JsonObject, Result } from './result.ts'
-import { isAtLeast, newestVersion, parseVersion, supportedVersions } from './version.ts'
+import { isAtLeast, newestVersion, parseVersion, since, supportedVersions } from './version.ts'
 import type { CniVersion } from './version.ts'
 
 /** One execution, as the runtime asks for it. */
@@ -33,9 +33,6 @@ export interface Plugin {
   status(config: PluginConfig): Promise<void>
 }
 
-/** Which version of the specification brought a verb. */
-const since: Readonly<Partial<Record<Command, CniVersion>>> = { CHECK: '0.4.0', GC: '1.1.0', STATUS: '1.1.0' }
-
 /** Never rejects: what goes wrong is the answer. */
 export async function runPlugin(plugin: Plugin, { environment, input }: Call): Promise<Answer> {
   let cniVersion: CniVersion = newestVersion
@@ -44,7 +41,7 @@ export async function runPlugin(plugin: Plugin, { environment, input }: Call): P
     const fields = parseInput(input)
     if (command === 'VERSION') return answer({ cniVersion: newestVersion, supportedVersions })
     cniVersion = parseVersion(fields['cniVersion'])
-    const least = since[command]
+    const least = (since as Readonly<Partial<Record<Command, CniVersion>>>)[command]
     if (least !== undefined && !isAtLeast(cniVersion, least)) {
       throw new CniError('incompatibleVersion', `Cannot ${command} with a configuration of version ${cniVersion}: ${least} brought it`)
     }

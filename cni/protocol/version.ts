@@ -6,6 +6,9 @@ export type CniVersion = (typeof supportedVersions)[number]
 
 export const newestVersion: CniVersion = '1.1.0'
 
+/** Which version of the specification brought a verb. */
+export const since = { CHECK: '0.4.0', GC: '1.1.0', STATUS: '1.1.0' } as const satisfies Readonly<Record<string, CniVersion>>
+
 /** A configuration's version; one without has the oldest that there is, which nobody speaks any more. */
 export function parseVersion(value: unknown): CniVersion {
   const version = value === undefined || value === '' ? '0.1.0' : value
