@@ -5,6 +5,7 @@ import type { WriteContext } from '../descriptor.ts'
 import { isRecord } from '../object.ts'
 import type { ApiObject } from '../object.ts'
 import { applyRuntimeClass, setStorageClass } from './classes.ts'
+import { applyLimitDefaults, checkLimits } from './limit-ranger.ts'
 import { checkNamespace, checkNamespaceDeletion } from './namespace-lifecycle.ts'
 import { checkNodeWrite } from './node-restriction.ts'
 import { admitPod } from './pod.ts'
@@ -33,7 +34,8 @@ export function createAdmission(options: AdmissionOptions): Admission {
   }
 }
 
-function mutateBuiltIn({ operation, descriptor, subresource, object, old, context }: AdmissionRequest, options: AdmissionOptions): void {
+function mutateBuiltIn(request: AdmissionRequest, options: AdmissionOptions): void {
+  const { operation, descriptor, subresource, object, old, context } = request
   if (operation === 'DELETE' && old !== undefined) {
     checkNodeWrite(descriptor, old, old, context.user)
     checkNamespaceDeletion(descriptor, old)
@@ -42,6 +44,7 @@ function mutateBuiltIn({ operation, descriptor, subresource, object, old, contex
   if (object === undefined || operation === 'CONNECT' || object.kind !== descriptor.kind) return
   if (operation === 'CREATE' && subresource === '') {
     checkNamespace(descriptor, object, context)
+    applyLimitDefaults(request)
     if (descriptor.group === '' && descriptor.plural === 'pods') {
       admitPod(object, context, options)
       applyRuntimeClass(object, context)
@@ -52,8 +55,10 @@ function mutateBuiltIn({ operation, descriptor, subresource, object, old, contex
   checkNodeWrite(descriptor, object, old, context.user)
 }
 
-function validateBuiltIn({ operation, descriptor, object, old, context }: AdmissionRequest, { authorizer }: AdmissionOptions): void {
+function validateBuiltIn(request: AdmissionRequest, { authorizer }: AdmissionOptions): void {
+  const { operation, descriptor, object, old, context } = request
   if (object === undefined || operation === 'CONNECT' || object.kind !== descriptor.kind) return
+  checkLimits(request)
   checkEscalation(authorizer, descriptor, object, old, context.user)
 }
 
