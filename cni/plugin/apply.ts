@@ -7,6 +7,7 @@ import type { Places } from './have.ts'
 import type { Operation } from './plan.ts'
 import { podRouteProtocol } from './want.ts'
 
+const RT_TABLE_LOCAL = 255
 /** Before the main table (32766). */
 const podRulePriority = 1000
 
@@ -48,6 +49,9 @@ function applyOperation(operation: Operation, places: Places, indexes: Map<strin
     case 'addAddress':
       // nobody else can have it: detecting duplicates would only delay
       return route.addresses.replace({ link, address: operation.address, prefixLength: operation.prefixLength, noDad: true, noPrefixRoute: operation.address.includes(':') })
+    case 'addLoopbackRoute':
+      // of several routes to one address each needs a metric of its own
+      return route.routes.replace({ link, destination: '::1/128', type: 'local', table: RT_TABLE_LOCAL, metric: link, protocol: podRouteProtocol })
     case 'limitRate':
       return route.qdiscs.limit(link, operation.bucket)
     case 'addNeighbour':

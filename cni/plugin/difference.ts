@@ -8,6 +8,7 @@ import type { Invocation } from '../protocol/environment.ts'
 import type { Places } from './have.ts'
 import type { AttachmentRecord } from './record.ts'
 import { missingTranslation } from './translate.ts'
+import { isAskedAtLoopback } from './plan.ts'
 import { isTranslated, ownerComment } from './translation.ts'
 import { gateways, hostLinkName } from './want.ts'
 import type { Request } from './want.ts'
@@ -41,6 +42,7 @@ export function findProblems(places: Places, subject: Checked): string[] {
     ...(mac !== undefined && mac.toLowerCase() !== podLink.mac ? [`link ${invocation.ifname} has address ${podLink.mac ?? 'none'}, not ${mac}`] : []),
     ...expected.filter(({ address }) => !addresses.has(address)).map(({ address }) => `address ${address} is gone`),
     ...expected.filter(({ address, prefixLength }) => !hostRoutes.has(`${address}/${prefixLength}`)).map(({ address }) => `the host's route to ${address} is gone`),
+    ...(subject.record !== undefined && isAskedAtLoopback(subject.record) && !hostRoutes.has('::1/128') ? ["the host's way back to ::1 is gone"] : []),
     ...routes.filter(({ dst }) => !podRoutes.has(canonicalPrefix(dst))).map(({ dst }) => `route to ${dst} is gone`),
     ...findRateProblems(places, subject, hostLink, podLink),
     ...findSettingProblems(places, subject),

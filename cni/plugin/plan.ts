@@ -11,6 +11,7 @@ export type Operation =
   | { readonly kind: 'addAddress'; readonly where: 'host' | 'pod'; readonly link: string; readonly address: string; readonly prefixLength: number }
   | { readonly kind: 'addNeighbour'; readonly where: 'host' | 'pod'; readonly link: string; readonly address: string; readonly mac: string }
   | { readonly kind: 'addRoute'; readonly where: 'host' | 'pod'; readonly link: string; readonly destination: string; readonly gateway?: string | undefined; readonly protocol?: number | undefined; readonly mtu?: number | undefined; readonly metric?: number | undefined; readonly table?: number | undefined }
+  | { readonly kind: 'addLoopbackRoute'; readonly where: 'host'; readonly link: string }
   | { readonly kind: 'addRule'; readonly where: 'pod'; readonly from: string; readonly table: number }
   | { readonly kind: 'limitRate'; readonly where: 'host' | 'pod'; readonly link: string; readonly bucket: TokenBucket }
   | { readonly kind: 'writeSetting'; readonly where: 'host' | 'pod'; readonly path: string; readonly value: number | string; readonly optional: boolean }
@@ -25,6 +26,7 @@ export function planAttach(want: Attachment, have: HostState): Operation[] {
     { kind: 'addVeth', hostLink, hostMac: gatewayMac, podLink, podMac, mtu },
     ...planHostSettings(hostLink, families, translation.mappings.length > 0),
     ...planGateways(hostLink, families, have),
+    ...(isAskedAtLoopback(want) ? [{ kind: 'addLoopbackRoute', where: 'host', link: hostLink } as const] : []),
     ...(have.loopbackUp ? [] : [{ kind: 'setUp', where: 'pod', link: 'lo' } as const]),
     // container engines turn IPv6 off in namespaces that they think have none
     ...(families.includes('ipv6') ? ['lo', podLink].map((link) => ({ kind: 'writeSetting', where: 'pod', path: `ipv6/conf/${link}/disable_ipv6`, value: 0, optional: false } as const)) : []),
@@ -43,6 +45,14 @@ export function planAttach(want: Attachment, have: HostState): Operation[] {
       { kind: 'addRoute', where: 'host', link: hostLink, destination: `${address}/${wholeLength[family]}`, protocol: podRouteProtocol } as const,
     ]),
   ]
+}
+
+/**
+ * Whether somebody may ask for a port of it at ::1. What answers then is for an address that the kernel looks for on the link that the packet came by, and finds on
+ * `lo` only: so that link gets a route to it as well. Packets that say ::1 themselves, from a pod, are dropped before any of this.
+ */
+export function isAskedAtLoopback({ translation: { addresses, mappings } }: Pick<Attachment, 'translation'>): boolean {
+  return addresses.some(({ family }) => family === 'ipv6') && mappings.some(({ families }) => families.includes('ipv6'))
 }
 
 /**

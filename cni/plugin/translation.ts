@@ -10,12 +10,13 @@
  *     set inside     { type ipv4_addr . ipv4_addr; flags interval }                                 # … and where they keep their address
  *     chain martian     { filter hook prerouting priority raw;   iifname "fw*" ip daddr 127.0.0.0/8 drop }
  *     chain prerouting  { nat hook prerouting priority dstnat;   jump mappings }
- *     chain output      { nat hook output priority dstnat;       jump mappings }           # IPv6: unless to ::1
+ *     chain output      { nat hook output priority dstnat;       jump mappings }
  *     chain mappings    { fib daddr type local dnat to ip daddr . meta l4proto . th dport map @port-at;   … map @port }
  *     chain postrouting { nat hook postrouting priority srcnat;  three rules that masquerade }
  *   }
  *
- * Who asks at 127.0.0.1 gets there by `route_localnet` on the pod's link; `martian` keeps pods from sending to loopback addresses all the same.
+ * Who asks at 127.0.0.1 gets there by `route_localnet` on the pod's link, who asks at ::1 by a route to it on that link; `martian` keeps pods from sending to
+ * loopback addresses all the same.
  */
 import {
   drop, dnat, differs, equal, isIn, jump, map, masquerade, notIn, priorities,
@@ -130,11 +131,10 @@ function chainsOf(family: Family): FixedChain[] {
     ] },
     { name: 'martian', base: base('filter', 'prerouting', priorities.raw), rules: [{ statements: [fromPods, equal(destination, loopback), drop] }] },
     { name: 'prerouting', base: base('nat', 'prerouting', priorities.dstnat), rules: [{ statements: [jump('mappings')] }] },
-    // what was sent from ::1 does not come back from elsewhere: whoever asks there had better be refused
-    { name: 'output', base: base('nat', 'output', priorities.dstnat), rules: [{ statements: [...(family === 'ipv6' ? [differs(destination, loopback)] : []), jump('mappings')] }] },
+    { name: 'output', base: base('nat', 'output', priorities.dstnat), rules: [{ statements: [jump('mappings')] }] },
     { name: 'postrouting', base: base('nat', 'postrouting', priorities.srcnat), rules: [
       { statements: [isIn([source, destination], hairpin.name), masquerade()] },
-      ...(family === 'ipv4' ? [{ statements: [equal('meta oifname', 'fw*'), equal(source, loopback), masquerade()] }] : []),
+      { statements: [equal('meta oifname', 'fw*'), equal(source, loopback), masquerade()] },
       { statements: [isIn([source], pods.name), notIn([source, destination], inside.name), differs(destination, multicast), masquerade()] },
     ] },
   ]
