@@ -52,7 +52,7 @@ t.test('a session carries input in, output out, and the status at the end', asyn
     yield { stream: 'stdout', data: Buffer.from('out') }
     yield { stream: 'stderr', data: Buffer.from('err') }
   })()
-  await joinSession(connection, sessionOf(output, taken))
+  await joinSession(connection, 'v5.channel.k8s.io', sessionOf(output, taken))
   t.same(sent.slice(0, 3), ['\x01', '\x01out', '\x02err'])
   t.equal(sent[3]?.[0], '\x03')
   t.match(sent[3], '"message":"3"')
@@ -69,6 +69,6 @@ t.test('a client that leaves ends the session', async (t) => {
     yield { stream: 'stdout', data: Buffer.from('out') }
     await new Promise<void>((resolve) => (leave = resolve))
   })(), taken)
-  await joinSession(connection, { ...session, close: () => leave() })
+  await joinSession(connection, 'v5.channel.k8s.io', { ...session, close: () => leave() })
   t.pass('it ended')
 })

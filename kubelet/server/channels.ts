@@ -1,21 +1,23 @@
 /**
- * Kubernetes' remote command protocol over WebSocket (`v4.channel.k8s.io`, `v5.channel.k8s.io`): each binary message is one byte that names a
- * channel, and data.
+ * Kubernetes' remote command protocol: messages of one byte that names a channel, and data. Over WebSocket each is a binary message
+ * (`v5.channel.k8s.io` down to `channel.k8s.io`), or text of a digit and base64 (`base64.channel.k8s.io`); over SPDY each channel is a stream.
  *
- *     | channel (1) | data |      0 stdin, 1 stdout, 2 stderr, 3 status (JSON, once, at the end), 4 resize (JSON), 255 close of a channel (v5)
+ *     | channel (1) | data |      0 stdin, 1 stdout, 2 stderr, 3 status (once, at the end), 4 resize (JSON), 255 close of a channel (v5)
+ *
+ * The status is JSON from version 4 on; before, it is the message of a failure, and nothing after a success.
  */
 import type { Status } from '../../api/types.ts'
 import type { StreamSession } from '../runtime/runtime.ts'
 
-/** In order of preference. */
-export const channelProtocols = ['v5.channel.k8s.io', 'v4.channel.k8s.io'] as const
+/** In order of preference. A client that names none speaks the last. */
+export const channelProtocols = ['v5.channel.k8s.io', 'v4.channel.k8s.io', 'v4.base64.channel.k8s.io', 'v3.channel.k8s.io', 'v2.channel.k8s.io', 'base64.channel.k8s.io', 'channel.k8s.io'] as const
+/** Of those, the ones that are also spoken over SPDY. */
+export const spdyProtocols = ['v4.channel.k8s.io', 'v3.channel.k8s.io', 'v2.channel.k8s.io', 'channel.k8s.io'] as const
 
-const stdin = 0
-const stdout = 1
-const stderr = 2
-const statusChannel = 3
-const resize = 4
-const closeChannel = 255
+export const channelNumbers = { stdin: 0, stdout: 1, stderr: 2, error: 3, resize: 4 } as const
+export const closeChannel = 255
+
+const { stdin, stdout, stderr, error: statusChannel, resize } = channelNumbers
 
 /** What happens on a WebSocket, as far as sessions need it. */
 export interface MessageConnection {
@@ -72,22 +74,33 @@ async function takeInput(connection: MessageConnection, session: StreamSession):
   }
 }
 
+/** The status as a protocol tells it; undefined where that is by saying nothing. */
+function statusMessage(protocol: string, status: Partial<Status>): Buffer | undefined {
+  if (/^v[45]\./.test(protocol)) return encodeMessage('status', Buffer.from(JSON.stringify(status)))
+  return status.status === 'Success' ? undefined : encodeMessage('status', Buffer.from(status.message ?? 'failed'))
+}
+
+async function sendStatus(connection: MessageConnection, protocol: string, status: Partial<Status>): Promise<void> {
+  const message = statusMessage(protocol, status)
+  if (message !== undefined) await connection.send(message)
+}
+
 /** Tells a client why its session does not begin. An upgrade refused would make kubectl try SPDY, and show how that is refused. */
-export async function refuseSession(connection: MessageConnection, status: Partial<Status>): Promise<void> {
-  await connection.send(encodeMessage('status', Buffer.from(JSON.stringify(status))))
+export async function refuseSession(connection: MessageConnection, protocol: string, status: Partial<Status>): Promise<void> {
+  await sendStatus(connection, protocol, status)
   connection.close()
 }
 
 /** Joins a client and a process until the process ends or the client leaves. */
-export async function joinSession(connection: MessageConnection, session: StreamSession): Promise<void> {
+export async function joinSession(connection: MessageConnection, protocol: string, session: StreamSession): Promise<void> {
   // Tells the client that the session has begun.
   await connection.send(encodeMessage('stdout', Buffer.alloc(0)))
   const left = takeInput(connection, session).finally(() => session.close())
   try {
     for await (const { stream, data } of session.output) await connection.send(encodeMessage(stream, data))
-    await connection.send(encodeMessage('status', Buffer.from(JSON.stringify(exitStatus(await session.exitCode())))))
+    await sendStatus(connection, protocol, exitStatus(await session.exitCode()))
   } catch (error) {
-    await connection.send(encodeMessage('status', Buffer.from(JSON.stringify(failureStatus(error as Error)))))
+    await sendStatus(connection, protocol, failureStatus(error as Error))
   } finally {
     connection.close()
     session.close()

@@ -8,11 +8,12 @@ import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import type { Pod, Status } from '../../api/types.ts'
 import type { KubeletOptions, KubeletServerOptions } from '../options.ts'
-import type { StreamSession } from '../runtime/runtime.ts'
-import { channelProtocols, joinSession, refuseSession } from './channels.ts'
+import type { StreamOptions, StreamSession } from '../runtime/runtime.ts'
+import { channelProtocols, joinSession, refuseSession, spdyProtocols } from './channels.ts'
 import { parseLogQuery, writeLogs } from './logs.ts'
 import { PodLookup, RequestError } from './pod-lookup.ts'
 import { forwardChannels, forwardTunnel } from './port-forward.ts'
+import { acceptSpdy, bytesOf, chooseVersion, isSpdy, SpdyChannels } from './spdy-upgrade.ts'
 import { statsSummary } from './stats.ts'
 import { acceptWebSocket, chooseProtocol, isWebSocket, refuseUpgrade, tunnelProtocol } from './web-socket.ts'
 
@@ -30,6 +31,8 @@ export interface KubeletServer {
 
 /** The group whose client certificates may ask for anything. */
 const allowedGroup = 'system:masters'
+/** Of port-forwarding over SPDY. */
+const forwardVersion = 'portforward.k8s.io'
 
 export async function startServer(options: ServerOptions): Promise<KubeletServer> {
   const server = new KubeletHttps(options)
@@ -54,9 +57,15 @@ function portsOf(query: URLSearchParams): number[] {
   return query.getAll('ports').flatMap((list) => list.split(',')).map(Number)
 }
 
+/** Which streams a session is to have. */
+function streamsOf(query: URLSearchParams): StreamOptions {
+  const isSet = (key: string): boolean => ['1', 'true'].includes(query.get(key) ?? '')
+  return { stdin: isSet('input'), stdout: isSet('output'), stderr: isSet('error'), tty: isSet('tty') }
+}
+
 /** The subprotocol that both sides speak over WebSocket. */
 function protocolOf(request: IncomingMessage, served: readonly string[]): string {
-  if (!isWebSocket(request)) throw new RequestError(400, 'BadRequest', 'only upgrades to WebSocket are served')
+  if (!isWebSocket(request)) throw new RequestError(400, 'BadRequest', 'only upgrades to WebSocket and SPDY/3.1 are served')
   const protocol = chooseProtocol(request, served)
   if (protocol === undefined) throw new RequestError(400, 'BadRequest', `none of the offered subprotocols is served: ${served.join(', ')} are`)
   return protocol
@@ -131,7 +140,7 @@ class KubeletHttps implements KubeletServer {
       const { id } = await this.#lookup.withLogs(this.#lookup.pod(namespace, name), container, logs.previous)
       return writeLogs(runtime, id, logs, response)
     }
-    if (['exec', 'attach', 'portForward'].includes(verb)) throw new RequestError(400, 'BadRequest', `${verb} needs an upgrade to WebSocket`)
+    if (['exec', 'attach', 'portForward'].includes(verb)) throw new RequestError(400, 'BadRequest', `${verb} needs an upgrade to WebSocket or SPDY/3.1`)
     throw new RequestError(404, 'NotFound', 'the kubelet has no such path')
   }
 
@@ -153,27 +162,42 @@ class KubeletHttps implements KubeletServer {
     const { runtime, log } = this.#options.kubelet
     // Before the protocol: a client that is refused tries another, and shows what it hears last.
     const { id } = await this.#lookup.sandbox(this.#lookup.pod(namespace, name))
-    const protocol = protocolOf(request, [tunnelProtocol, ...channelProtocols])
     const connect = (port: number): Promise<Duplex> => runtime.portForward(id, port)
+    if (isSpdy(request)) {
+      acceptSpdy(socket, head, chooseVersion(request, [forwardVersion]))
+      return forwardTunnel(bytesOf(socket), connect, log)
+    }
+    const protocol = protocolOf(request, [tunnelProtocol, ...channelProtocols])
     const connection = await acceptWebSocket(request, socket, head, protocol)
     await (protocol === tunnelProtocol ? forwardTunnel(connection, connect, log) : forwardChannels(connection, portsOf(query), connect))
   }
 
   async #joinContainer(target: Target, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     if (target.verb !== 'exec' && target.verb !== 'attach') throw new RequestError(404, 'NotFound', 'the kubelet has no such path')
+    if (isSpdy(request)) return this.#joinOverSpdy(target, request, socket, head)
     const protocol = protocolOf(request, channelProtocols)
     const session = await this.#session(target).catch(statusOf)
     const connection = await acceptWebSocket(request, socket, head, protocol)
-    await ('status' in session ? refuseSession(connection, session) : joinSession(connection, session))
+    await ('status' in session ? refuseSession(connection, protocol, session) : joinSession(connection, protocol, session))
+  }
+
+  async #joinOverSpdy(target: Target, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const version = chooseVersion(request, spdyProtocols)
+    const wanted = streamsOf(target.query)
+    const hasResize = wanted.tty && /^v[34]\./.test(version)
+    const expected = [wanted.stdin && 'stdin', wanted.stdout && 'stdout', wanted.stderr && !wanted.tty && 'stderr', 'error', hasResize && 'resize'] as const
+    // What cannot begin is refused as any request is.
+    const session = await this.#session(target)
+    acceptSpdy(socket, head, version)
+    await joinSession(new SpdyChannels(socket, expected.filter((name) => name !== false), this.#options.kubelet.clock), version, session)
   }
 
   async #session({ verb, path: [namespace = '', name = '', container = ''], query }: Target): Promise<StreamSession> {
     const { runtime } = this.#options.kubelet
     const pod = this.#lookup.pod(namespace, name)
     const { id } = await this.#lookup.running(pod, container)
-    const isSet = (key: string): boolean => ['1', 'true'].includes(query.get(key) ?? '')
-    const streams = { stdin: isSet('input'), stdout: isSet('output'), stderr: isSet('error') }
-    if (verb === 'exec') return runtime.exec(id, query.getAll('command'), { ...streams, tty: isSet('tty') })
+    const streams = streamsOf(query)
+    if (verb === 'exec') return runtime.exec(id, query.getAll('command'), streams)
     return runtime.attach(id, { ...streams, tty: this.#lookup.container(pod, container).tty === true })
   }
 }

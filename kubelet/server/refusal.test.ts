@@ -41,5 +41,6 @@ t.test('a port-forward that cannot begin says why, whatever protocol it asks for
     return JSON.parse((await response.toArray()).join('')) as { code: number; message: string }
   }
   for (const upgrade of ['websocket', 'SPDY/3.1']) t.match(await refusal('/portForward/default/web', upgrade), { code: 400, message: 'pod web is not running' })
-  t.match(await refusal('/exec/default/web/main', 'SPDY/3.1'), { code: 400, message: 'only upgrades to WebSocket are served' })
+  t.match(await refusal('/exec/default/web/main', 'h3'), { code: 400, message: 'only upgrades to WebSocket and SPDY/3.1 are served' })
+  t.match(await refusal('/exec/default/web/main', 'SPDY/3.1'), { code: 400, message: 'container main of pod web is not running' })
 })

@@ -40,7 +40,10 @@ t.teardown(async () => {
 const kubeconfig = join(engine.directory, 'kubeconfig')
 writeFileSync(kubeconfig, api.adminKubeconfig())
 const env = { KUBECONFIG: kubeconfig }
-const kubectl = (...args: string[]): ReturnType<typeof run> => run(kubectlPath(), args, { env, timeoutMs: 20_000 })
+type Age = Parameters<typeof kubectlPath>[0]
+/** WebSocket, and SPDY/3.1 all the way. */
+const clients: readonly { readonly version: string; readonly age: Age }[] = [{ version: 'kubectl 1.35', age: 'new' }, { version: 'kubectl 1.20', age: 'old' }]
+const kubectlWith = (age: Age) => (...args: string[]): ReturnType<typeof run> => run(kubectlPath(age), args, { env, timeoutMs: 20_000 })
 const admin = new Client(api.transport({ name: 'admin', groups: ['system:masters', 'system:authenticated'] }))
 if ((await admin.list(serviceAccounts, { namespace: 'default' })).items.length === 0) await admin.create(serviceAccounts, { metadata: { name: 'default', namespace: 'default' } })
 
@@ -53,53 +56,57 @@ async function create(name: string, spec: PodSpec): Promise<void> {
 await create('web', { containers: [{ name: 'main', image: 'busybox:1', command: ['sh', '-c', 'echo begun; mkdir -p /www; echo page >/www/index.html; httpd -p 8080 -h /www; exec sleep 3600'] }] })
 await create('talker', { restartPolicy: 'Never', containers: [{ name: 'main', image: 'busybox:1', command: ['sh', '-c', 'for i in 1 2 3 4 5; do echo line $i; sleep 0.1; done'] }] })
 
-t.test('logs come whole, by tail, by bytes, with times, and as they are written', async (t) => {
-  t.equal((await kubectl('logs', '-f', 'talker')).stdout, 'line 1\nline 2\nline 3\nline 4\nline 5\n')
-  t.equal((await kubectl('logs', 'talker', '--tail=2')).stdout, 'line 4\nline 5\n')
-  t.equal((await kubectl('logs', 'talker', '--limit-bytes=8')).stdout, 'line 1\nl')
-  t.match((await kubectl('logs', 'talker', '--timestamps', '--tail=1')).stdout, /^20\d\d-\S+Z line 5\n$/)
-  t.equal((await kubectl('logs', 'talker', '--since=1h')).stdout.split('\n').length, 6)
-  t.match((await kubectl('logs', 'talker', '--previous')).stderr, /previous terminated container "main" in pod "talker" not found/)
-})
+for (const { version, age } of clients) {
+  const kubectl = kubectlWith(age)
 
-t.test('exec passes input, both outputs and the exit code', async (t) => {
-  const ran = await run(kubectlPath(), ['exec', '-i', 'web', '--', 'sh', '-c', 'cat; echo problem >&2; exit 7'], { env, input: 'from outside' })
-  t.match(ran, { code: 7, stdout: 'from outside' })
-  t.match(ran.stderr, /problem/)
-  const large = await run(kubectlPath(), ['exec', '-i', 'web', '--', 'cat'], { env, input: 'x'.repeat(3_000_000) })
-  t.equal(large.stdout.length, 3_000_000)
-})
+  t.test(`${version}: logs come whole, by tail, by bytes, with times, and as they are written`, async (t) => {
+    t.equal((await kubectl('logs', '-f', 'talker')).stdout, 'line 1\nline 2\nline 3\nline 4\nline 5\n')
+    t.equal((await kubectl('logs', 'talker', '--tail=2')).stdout, 'line 4\nline 5\n')
+    t.equal((await kubectl('logs', 'talker', '--limit-bytes=8')).stdout, 'line 1\nl')
+    t.match((await kubectl('logs', 'talker', '--timestamps', '--tail=1')).stdout, /^20\d\d-\S+Z line 5\n$/)
+    t.equal((await kubectl('logs', 'talker', '--since=1h')).stdout.split('\n').length, 6)
+    t.match((await kubectl('logs', 'talker', '--previous')).stderr, /previous terminated container "main" in pod "talker" not found/)
+  })
 
-t.test('exec says what is not there', async (t) => {
-  t.match((await kubectl('exec', 'talker', '--', 'true')).stderr, /not running|completed/)
-  t.not((await kubectl('exec', 'web', '--', 'no-such-program')).code, 0)
-})
+  t.test(`${version}: exec passes input, both outputs and the exit code`, async (t) => {
+    const ran = await run(kubectlPath(age), ['exec', '-i', 'web', '--', 'sh', '-c', 'cat; echo problem >&2; exit 7'], { env, input: 'from outside' })
+    t.match(ran, { code: 7, stdout: 'from outside' })
+    t.match(ran.stderr, /problem/)
+    const large = await run(kubectlPath(age), ['exec', '-i', 'web', '--', 'cat'], { env, input: 'x'.repeat(3_000_000) })
+    t.equal(large.stdout.length, 3_000_000)
+  })
 
-t.test('attach joins the container itself', async (t) => {
-  await create('listener', { containers: [{ name: 'main', image: 'busybox:1', command: ['sh', '-c', 'read line; echo heard $line; sleep 3600'], stdin: true }] })
-  const child = spawn(kubectlPath(), ['attach', '-i', 'listener'], { env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'ignore'] })
-  let heard = ''
-  child.stdout.on('data', (data: Buffer) => (heard += data.toString()))
-  const writing = setInterval(() => child.stdin.write('you\n'), 200)
-  await eventually('an answer', () => heard.includes('heard you'))
-  clearInterval(writing)
-  child.kill()
-  t.pass('heard')
-})
+  t.test(`${version}: exec says what is not there`, async (t) => {
+    t.match((await kubectl('exec', 'talker', '--', 'true')).stderr, /not running|completed/)
+    t.not((await kubectl('exec', 'web', '--', 'no-such-program')).code, 0)
+  })
 
-t.test('port-forward carries connections, and says why one fails', async (t) => {
-  const child = spawn(kubectlPath(), ['port-forward', 'web', ':8080', ':81'], { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
-  let said = ''
-  let complained = ''
-  child.stdout.on('data', (data: Buffer) => (said += data.toString()))
-  child.stderr.on('data', (data: Buffer) => (complained += data.toString()))
-  const port = async (to: number): Promise<string> => (await eventually(`forwarding to ${to}`, () => new RegExp(`127\\.0\\.0\\.1:(\\d+) -> ${to}\\b`).exec(said)?.[1])).value
-  const url = `http://127.0.0.1:${await port(8080)}/index.html`
-  for (const answer of await Promise.all([fetch(url), fetch(url), fetch(url)])) t.equal(await answer.text(), 'page\n')
-  await t.rejects(fetch(`http://127.0.0.1:${await port(81)}/`))
-  await eventually('a complaint', () => /error forwarding port 81/.test(complained))
-  child.kill()
-})
+  t.test(`${version}: attach joins the container itself`, async (t) => {
+    await create(`listener-${age ?? ''}`, { containers: [{ name: 'main', image: 'busybox:1', command: ['sh', '-c', 'read line; echo heard $line; sleep 3600'], stdin: true }] })
+    const child = spawn(kubectlPath(age), ['attach', '-i', `listener-${age ?? ''}`], { env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'ignore'] })
+    let heard = ''
+    child.stdout.on('data', (data: Buffer) => (heard += data.toString()))
+    const writing = setInterval(() => child.stdin.write('you\n'), 200)
+    await eventually('an answer', () => heard.includes('heard you'))
+    clearInterval(writing)
+    child.kill()
+    t.pass('heard')
+  })
+
+  t.test(`${version}: port-forward carries connections, and says why one fails`, async (t) => {
+    const child = spawn(kubectlPath(age), ['port-forward', 'web', ':8080', ':81'], { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+    let said = ''
+    let complained = ''
+    child.stdout.on('data', (data: Buffer) => (said += data.toString()))
+    child.stderr.on('data', (data: Buffer) => (complained += data.toString()))
+    const port = async (to: number): Promise<string> => (await eventually(`forwarding to ${to}`, () => new RegExp(`127\\.0\\.0\\.1:(\\d+) -> ${to}\\b`).exec(said)?.[1])).value
+    const url = `http://127.0.0.1:${await port(8080)}/index.html`
+    for (const answer of await Promise.all([fetch(url), fetch(url), fetch(url)])) t.equal(await answer.text(), 'page\n')
+    await t.rejects(fetch(`http://127.0.0.1:${await port(81)}/`))
+    await eventually('a complaint', () => /error forwarding port 81/.test(complained))
+    child.kill()
+  })
+}
 
 t.test('only the API server is let in', async (t) => {
   const { port } = (await admin.list({ group: '', version: 'v1', plural: 'nodes', kind: 'Node', namespaced: false })).items

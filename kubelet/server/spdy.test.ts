@@ -41,6 +41,7 @@ t.test('header blocks are one stream in each direction', async (t) => {
   for (const headers of [{ streamtype: 'error', port: '80', requestid: '0' }, { streamtype: 'data', port: '80', requestid: '0' }, {}, { long: 'x'.repeat(100_000) }]) {
     t.same(await server.decode(await client.encode(headers)), headers)
   }
+  await t.rejects(server.decode(await client.encode({ bomb: 'x'.repeat(8_000_000) })), /too large/)
   client.close()
   server.close()
 })

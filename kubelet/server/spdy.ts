@@ -17,6 +17,8 @@ const ping = 6
 const fin = 1
 /** A peer that announces more does not speak SPDY. */
 const frameBytesMax = 8 * 1024 * 1024
+/** Of a header block, unpacked. */
+const blockBytesMax = 1024 * 1024
 
 export type SpdyFrame =
   | { readonly kind: 'data'; readonly streamId: number; readonly isLast: boolean; readonly data: Buffer }
@@ -152,7 +154,12 @@ export class HeaderCodec {
 function passThrough(stream: Inflate | Deflate, input: Buffer): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const parts: Buffer[] = []
-    const onData = (data: Buffer): void => void parts.push(data)
+    let bytes = 0
+    const onData = (data: Buffer): void => {
+      parts.push(data)
+      bytes += data.length
+      if (bytes > blockBytesMax) stream.destroy(new Error('Cannot read a SPDY header block: it is too large'))
+    }
     const finish = (): void => {
       stream.off('data', onData)
       stream.off('error', reject)

