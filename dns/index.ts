@@ -57,6 +57,7 @@ export async function startDns(options: DnsOptions): Promise<DnsServer> {
     const ready = names.start()
     if (before !== undefined) await Promise.race([ready, before.orphaned])
     await listeners.open(options, { responder, names: () => names }, before)
+    names.outside.start()
     await before?.finish()
     if (handOver !== undefined) {
       const onTaken = (): void => {

@@ -11,11 +11,12 @@ import { localNames } from './answers/local-names.ts'
 import { refusals } from './answers/refusals.ts'
 import { reverseZone } from './answers/reverse-zone.ts'
 import { Followed } from './followed.ts'
-import { exchange } from './forward/exchange.ts'
-import type { Upstream } from './forward/exchange.ts'
+import { NetworkExchange } from './forward/exchange.ts'
 import { Forwarder } from './forward/forwarder.ts'
+import { Loops } from './forward/loops.ts'
 import { Outside } from './forward/outside.ts'
 import type { StubZone } from './forward/outside.ts'
+import type { Upstream } from './forward/upstream.ts'
 import { loadSnapshot, saveSnapshot } from './snapshot.ts'
 import { addressBytes, canonical } from './wire/index.ts'
 import { ClusterIndex } from './zone/cluster-index.ts'
@@ -56,6 +57,7 @@ export class ClusterNames {
   readonly outside: Outside
   readonly #options: NamesOptions
   readonly #followed: readonly Followed[]
+  readonly #network: NetworkExchange
   #tick: Timer | undefined
   #restored = false
   #changed = false
@@ -85,7 +87,9 @@ export class ClusterNames {
       follow(namespaces, (old, next) => index.setNamespace(old, next)),
       ...(options.pods === 'verified' ? [follow(pods, (old, next) => index.setPod(old, next))] : []),
     ]
-    const forwarder = (upstreams: readonly Upstream[]): Forwarder => new Forwarder({ upstreams, exchange, clock, randomInt, log })
+    const loops = new Loops(randomInt)
+    this.#network = new NetworkExchange(loops)
+    const forwarder = ({ zone, upstreams }: StubZone): Forwarder => new Forwarder({ zone, upstreams, exchange: this.#network.ask, loops, clock, randomInt, log })
     this.outside = new Outside({ zones: [...stubs, ...(options.upstreams.length > 0 ? [{ zone: '.', upstreams: options.upstreams }] : [])], forwarder })
     const isReady = (): boolean => this.isReady
     this.handlers = [
@@ -132,6 +136,8 @@ export class ClusterNames {
   /** Resolves when the snapshot is on disk. */
   async stop(): Promise<void> {
     this.#tick?.cancel()
+    this.outside.stop()
+    this.#network.close()
     for (const followed of this.#followed) followed.stop()
     if (this.#hasSynced && this.#changed) this.#save()
     await this.#saving

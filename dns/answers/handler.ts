@@ -12,6 +12,8 @@ export interface Query {
   readonly recursionDesired: boolean
   readonly checkingDisabled: boolean
   readonly dnssecOk: boolean
+  /** The marks of other Fairway servers that it has come through. */
+  readonly trail?: Uint8Array | undefined
   readonly transport: Transport
   /** Who asks: 4 or 16 bytes. */
   readonly client: Uint8Array

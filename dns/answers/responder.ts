@@ -1,6 +1,6 @@
 /** From a packet to a packet: reads the query, asks the chain, writes the answer. Never throws, whatever the bytes are. */
 import type { Logger } from '../../api/log.ts'
-import { EDE, OPCODE, OPTION_EDE, RCODE, WireError, canonical, decodeHeader, decodeMessage, encodeMessage, headerBytes, message, messageBytesMax } from '../wire/index.ts'
+import { EDE, OPCODE, OPTION_EDE, OPTION_TRAIL, RCODE, WireError, canonical, decodeHeader, decodeMessage, encodeMessage, headerBytes, message, messageBytesMax } from '../wire/index.ts'
 import type { Edns, Message } from '../wire/index.ts'
 import { AnswerCache } from './answer-cache.ts'
 import { ask, failure } from './handler.ts'
@@ -126,7 +126,7 @@ export class Responder {
     this.counts.asked(question.type, transport, client.length === 16)
     const asked: Query = {
       client: Uint8Array.from(client), question, name: canonical(question.name), type: question.type, transport,
-      recursionDesired: query.recursionDesired, checkingDisabled: query.checkingDisabled, dnssecOk: query.edns?.dnssecOk ?? false,
+      recursionDesired: query.recursionDesired, checkingDisabled: query.checkingDisabled, dnssecOk: query.edns?.dnssecOk ?? false, trail: trailOf(query.edns),
     }
     try {
       const answered = ask(this.#options.handlers(), asked)
@@ -195,6 +195,10 @@ export class Responder {
     this.#options.log.error('answering a question failed', { name: query.name, type: query.type, error })
     return failure(RCODE.SERVFAIL, EDE.other, 'answering failed')
   }
+}
+
+function trailOf(edns: Edns | undefined): Uint8Array | undefined {
+  return edns?.options.find(({ code }) => code === OPTION_TRAIL)?.data
 }
 
 /** RFC 8914 section 2: the code and a text. */

@@ -8,13 +8,18 @@ import { failure, reply } from '../answers/handler.ts'
 import type { Handler, Query, Reply } from '../answers/handler.ts'
 import { EDE, RCODE, rcodeName } from '../wire/index.ts'
 import type { Message } from '../wire/index.ts'
-import { nameOf } from './exchange.ts'
-import type { Exchange, ForwardedQuestion, Upstream } from './exchange.ts'
 import { ForwardCache } from './forward-cache.ts'
+import { LoopProbe } from './loop-probe.ts'
+import type { Loops } from './loops.ts'
+import { nameOf } from './upstream.ts'
+import type { Exchange, ForwardedQuestion, Upstream } from './upstream.ts'
 
 export interface ForwarderOptions {
   readonly upstreams: readonly Upstream[]
+  /** What they are asked about (canonical). */
+  readonly zone: string
   readonly exchange: Exchange
+  readonly loops: Loops
   readonly clock: Clock
   readonly randomInt: (max: number) => number
   readonly log: Logger
@@ -40,6 +45,8 @@ interface Scored {
   /** Smoothed time of an answer; what a server that was never asked is taken for. */
   usualMs: number
   failedAtMs: number | undefined
+  /** Its questions come back here. */
+  leadsBack: boolean
   readonly counts: { asked: number; failed: number; readonly byRcode: Map<number, number> }
 }
 
@@ -52,11 +59,25 @@ export class Forwarder implements Handler {
   /** Questions that nobody answered usefully, and when. */
   readonly #failed = new Map<string, number>()
   readonly #underWay = new Map<string, Promise<Reply>>()
+  readonly #asking = new Set<AbortController>()
+  readonly #probe: LoopProbe
 
   constructor(options: ForwarderOptions) {
     this.#options = options
-    this.servers = options.upstreams.map((upstream) => ({ upstream, usualMs: 100, failedAtMs: undefined, counts: { asked: 0, failed: 0, byRcode: new Map() } }))
+    this.servers = options.upstreams.map((upstream) => ({ upstream, usualMs: 100, failedAtMs: undefined, leadsBack: false, counts: { asked: 0, failed: 0, byRcode: new Map() } }))
     this.cache = new ForwardCache(options.clock)
+    this.#probe = new LoopProbe({ ...options, servers: this.servers })
+  }
+
+  /** To be called once answers are given here. */
+  start(): void {
+    this.#probe.run()
+  }
+
+  /** Nobody is asked any longer; who waits gets no answer. */
+  stop(): void {
+    this.#probe.stop()
+    for (const abort of this.#asking) abort.abort()
   }
 
   /** Whether there is anybody to ask. */
@@ -66,16 +87,24 @@ export class Forwarder implements Handler {
 
   handle(query: Query): Reply | Promise<Reply> | undefined {
     if (!this.isUsable) return undefined
+    const { trail } = query
+    if (this.#options.loops.isOurs({ name: query.name, spelling: query.question.name, trail })) return this.#cameBack(query)
     if (!query.recursionDesired) return failure(RCODE.REFUSED, EDE.prohibited, 'names elsewhere are asked for with recursion desired only')
     const question = { name: query.name, type: query.type, class: query.question.class, dnssecOk: query.dnssecOk, checkingDisabled: query.checkingDisabled }
     const key = JSON.stringify(Object.values(question))
     const kept = this.cache.get(key)
-    if (kept === undefined) return this.#fetch(key, question)
-    if (!kept.isStale) {
-      if (kept.isDue) void this.#fetch(key, question)
-      return kept.reply
-    }
-    return this.#stale(key, question, kept.reply)
+    if (kept !== undefined && !kept.isStale && !kept.isDue) return kept.reply
+    const marked = { ...question, trail: this.#options.loops.onward(trail) }
+    if (kept === undefined) return this.#fetch(key, marked)
+    if (kept.isStale) return this.#stale(key, marked, kept.reply)
+    void this.#fetch(key, marked)
+    return kept.reply
+  }
+
+  /** It is answered at once and never sent on: one question stays one. */
+  #cameBack({ name }: Query): Reply {
+    this.#probe.run()
+    return failure(RCODE.SERVFAIL, EDE.other, `the question for ${name} has come back to the server that forwarded it: there is a loop`)
   }
 
   /** One exchange for equal questions. */
@@ -125,8 +154,11 @@ export class Forwarder implements Handler {
     const reasons: string[] = []
     let lastResort: Message | undefined
     const order = this.#inOrder()
+    if (order.length === 0) return Promise.resolve(failure(RCODE.SERVFAIL, EDE.other, 'every server for names elsewhere leads back to this one: there is a loop'))
     let waiting = 0
+    this.#asking.add(abort)
     const settle = (answer: Reply): void => {
+      this.#asking.delete(abort)
       abort.abort()
       resolve(answer)
     }
@@ -148,10 +180,15 @@ export class Forwarder implements Handler {
       }
       if (abort.signal.aborted) return
       if (order.length > 0) void begin()
-      else if (waiting === 0) settle(lastResort === undefined ? unreachable(reasons) : replyOf(lastResort))
+      else if (waiting === 0) this.#giveUp(settle, lastResort, reasons)
     }
     void begin()
     return promise
+  }
+
+  #giveUp(settle: (answer: Reply) => void, lastResort: Message | undefined, reasons: readonly string[]): void {
+    this.#probe.run()
+    settle(lastResort === undefined ? unreachable(reasons) : replyOf(lastResort))
   }
 
   async #exchange(server: Scored, question: ForwardedQuestion, signal: AbortSignal): Promise<Message> {
@@ -177,7 +214,7 @@ export class Forwarder implements Handler {
   #inOrder(): Scored[] {
     const now = this.#options.clock.monotonicMs()
     const isPenalised = ({ failedAtMs }: Scored): number => (failedAtMs !== undefined && now - failedAtMs < penaltyMs ? 1 : 0)
-    return this.servers.toSorted((a, b) => isPenalised(a) - isPenalised(b) || a.usualMs - b.usualMs)
+    return this.servers.filter(({ leadsBack }) => !leadsBack).toSorted((a, b) => isPenalised(a) - isPenalised(b) || a.usualMs - b.usualMs)
   }
 }
 

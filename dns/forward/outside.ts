@@ -1,7 +1,7 @@
 /** The last link of the chain: names that are not the cluster's go to the servers of the zone that they are most closely in. */
 import type { Handler, Query, Reply } from '../answers/handler.ts'
 import { canonical, isWithin } from '../wire/index.ts'
-import type { Upstream } from './exchange.ts'
+import type { Upstream } from './upstream.ts'
 import type { Forwarder } from './forwarder.ts'
 import { parseUpstream } from './resolv-conf.ts'
 
@@ -23,8 +23,17 @@ export class Outside implements Handler {
   /** The longest zone first. */
   readonly forwarders: readonly { readonly zone: string; readonly forwarder: Forwarder }[]
 
-  constructor({ zones, forwarder }: { readonly zones: readonly StubZone[]; readonly forwarder: (upstreams: readonly Upstream[]) => Forwarder }) {
-    this.forwarders = zones.toSorted((a, b) => b.zone.length - a.zone.length).map(({ zone, upstreams }) => ({ zone: canonical(zone), forwarder: forwarder(upstreams) }))
+  constructor({ zones, forwarder }: { readonly zones: readonly StubZone[]; readonly forwarder: (zone: StubZone) => Forwarder }) {
+    this.forwarders = zones.toSorted((a, b) => b.zone.length - a.zone.length).map(({ zone, upstreams }) => ({ zone: canonical(zone), forwarder: forwarder({ zone: canonical(zone), upstreams }) }))
+  }
+
+  /** To be called once answers are given here: looks for servers that lead back. */
+  start(): void {
+    for (const { forwarder } of this.forwarders) forwarder.start()
+  }
+
+  stop(): void {
+    for (const { forwarder } of this.forwarders) forwarder.stop()
   }
 
   /** Whether there is somebody to ask for a name (canonical). */

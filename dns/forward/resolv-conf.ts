@@ -1,21 +1,24 @@
 /** The servers that a resolv.conf(5) names, and `ADDRESS[:PORT]` as people write it. */
 import { isIP } from 'node:net'
-import type { Upstream } from './exchange.ts'
+import type { Upstream } from './upstream.ts'
 
 /** glibc and musl take three and ignore the rest. */
 const serversMax = 3
 const defaultPort = 53
 const tlsPort = 853
+const httpsPort = 443
+const defaultPath = '/dns-query'
 
 /**
- * `10.0.0.1`, `10.0.0.1:5353`, `fd00::1`, `[fd00::1]:5353`, or for DNS over TLS `tls://1.1.1.1` with the name of the certificate behind it when it is not for the
- * address: `tls://1.1.1.1#one.one.one.one`. Throws a sentence for anything else.
+ * `10.0.0.1`, `10.0.0.1:5353`, `fd00::1`, `[fd00::1]:5353`; for DNS over TLS `tls://1.1.1.1`, for DNS over HTTPS `https://1.1.1.1/dns-query` (which is the path when
+ * none is written), each with the name of the certificate behind it when it is not for the address: `tls://1.1.1.1#one.one.one.one`. Throws a sentence for anything else.
  */
 export function parseUpstream(text: string): Upstream {
-  if (!text.startsWith('tls://')) return parsePlain(text, defaultPort)
-  const [where = '', serverName] = text.slice('tls://'.length).split('#')
-  const { address, port } = parsePlain(where, tlsPort)
-  return { address, port, tls: { serverName: serverName ?? address } }
+  const [, scheme, where = '', path = defaultPath, serverName] = /^(tls|https):\/\/([^/#]*)(\/[^#]*)?(?:#(.+))?$/.exec(text) ?? []
+  if (scheme === undefined || (scheme === 'tls' && path !== defaultPath)) return parsePlain(text, defaultPort)
+  const { address, port } = parsePlain(where, scheme === 'tls' ? tlsPort : httpsPort)
+  const tls = { serverName: serverName ?? address }
+  return scheme === 'tls' ? { address, port, tls } : { address, port, tls, https: { path } }
 }
 
 function parsePlain(text: string, portWhenNone: number): Upstream {

@@ -6,7 +6,8 @@ import t from 'tap'
 import { systemClock } from '../../api/clock.ts'
 import { CertificateAuthority, yearMs } from '../../controlplane/apiserver/pki/authority.ts'
 import { TYPE, addressRecord, decodeMessage, encodeMessage, message } from '../wire/index.ts'
-import { exchange } from './exchange.ts'
+import type { Message } from '../wire/index.ts'
+import { NetworkExchange } from './exchange.ts'
 import { parseUpstream } from './resolv-conf.ts'
 
 t.test('a question over TLS is answered by who has the certificate, and by nobody else', async (t) => {
@@ -26,7 +27,7 @@ t.test('a question over TLS is answered by who has the certificate, and by nobod
   await new Promise((resolve) => server.once('listening', resolve))
   t.teardown(() => server.close())
   const { port } = server.address() as AddressInfo
-  const ask = (serverName: string, ca: string | undefined): ReturnType<typeof exchange> => exchange(
+  const ask = (serverName: string, ca: string | undefined): Promise<Message> => new NetworkExchange().ask(
     { address: '127.0.0.1', port, tls: { serverName, ...(ca === undefined ? {} : { ca }) } }, { name: 'a.test.', type: TYPE.A, class: 1, dnssecOk: false, checkingDisabled: false },
     { clock: systemClock, randomInt: (max) => randomInt(max), timeoutMs: 3000, signal: new AbortController().signal },
   )

@@ -1,6 +1,6 @@
 /** What is counted, under CoreDNS's names where it has them (https://coredns.io/plugins/metrics/), so that its dashboards and alerts work. */
 import type { Responder } from '../answers/responder.ts'
-import { nameOf } from '../forward/exchange.ts'
+import { nameOf } from '../forward/upstream.ts'
 import { rcodeName, typeName } from '../wire/index.ts'
 import type { Readiness } from './health.ts'
 

@@ -18,6 +18,8 @@ export const EDE = { other: 0, stale: 3, notReady: 14, blocked: 15, prohibited: 
 
 /** EDNS option of RFC 8914. */
 export const OPTION_EDE = 15
+/** Of the range for local use (RFC 6891 section 9): the marks, 8 bytes each, of the Fairway servers that a question has come through. */
+export const OPTION_TRAIL = 65_313
 
 const typeNames = namesOf(TYPE)
 const rcodeNames = namesOf(RCODE)
