@@ -5,7 +5,7 @@ import type { Node } from '../../api/types.ts'
 import type { Reply, Sink, Upstream } from './http.ts'
 import type { Credential } from './pki/authority.ts'
 import { limitConnecting } from './server/connect-timeout.ts'
-import { internalError, StatusError } from './status.ts'
+import { StatusError } from './status.ts'
 
 /** Unread bytes at which a stream from a kubelet is held back. */
 const pendingBytesMax = 1024 * 1024
@@ -38,7 +38,7 @@ export class KubeletAccess {
     return new Promise((resolve, reject) => {
       const outgoing = httpsRequest({ agent: this.#agent, host, port, path, method: 'GET', signal })
       limitConnecting(outgoing)
-      outgoing.on('error', (error) => reject(internalError(`Cannot reach the kubelet at ${host}:${port}: ${error.message}`)))
+      outgoing.on('error', (error) => reject(new StatusError(503, 'ServiceUnavailable', `Cannot reach the kubelet at ${host}:${port}: ${error.message}`)))
       outgoing.on('response', (response) => resolve(relay(response)))
       outgoing.end()
     })

@@ -6,8 +6,7 @@ import { request as httpsRequest } from 'node:https'
 import { isIP } from 'node:net'
 import type { Socket } from 'node:net'
 import type { Upstream } from '../http.ts'
-import { internalError } from '../status.ts'
-import type { StatusError } from '../status.ts'
+import { StatusError } from '../status.ts'
 import { limitConnecting } from './connect-timeout.ts'
 
 /** Who the client is to us is not the upstream's business. */
@@ -19,7 +18,7 @@ export function leadTo({ host, port, path, tls, headers }: Upstream, incoming: I
   const options = { host, port, path, method: incoming.method ?? 'GET', headers: { ...upstreamHeaders(incoming, headers), host: `${host.includes(':') ? `[${host}]` : host}:${port}` }, agent: false as const }
   const outgoing = tls === undefined ? httpRequest(options) : httpsRequest({ ...options, ...(tls.ca === '' ? { rejectUnauthorized: false } : { ca: tls.ca, cert: tls.certificate, key: tls.key }), ...(tls.serverName === undefined || isIP(tls.serverName) !== 0 ? {} : { servername: tls.serverName }) })
   limitConnecting(outgoing)
-  outgoing.on('error', (error) => refuseUpgrade(socket, internalError(`Cannot reach ${host}:${port}: ${error.message}`)))
+  outgoing.on('error', (error) => refuseUpgrade(socket, new StatusError(503, 'ServiceUnavailable', `error trying to reach ${host}:${port}: ${error.message}`)))
   outgoing.on('upgrade', (response, upstream, upstreamHead) => {
     socket.write(headOf(response, `HTTP/1.1 101 ${response.statusMessage ?? 'Switching Protocols'}`))
     join(socket, upstream, head, upstreamHead)
@@ -27,8 +26,8 @@ export function leadTo({ host, port, path, tls, headers }: Upstream, incoming: I
   // The upstream refuses: its answer is the client's.
   outgoing.on('response', (response) => {
     socket.write(headOf(response, `HTTP/1.1 ${response.statusCode ?? 502} ${response.statusMessage ?? ''}`, true))
-    response.on('data', (chunk: Buffer) => void socket.write(chunk))
-    response.on('close', () => void socket.end())
+    response.on('error', () => socket.destroy())
+    response.pipe(socket)
   })
   socket.on('close', () => outgoing.destroy())
   outgoing.end()

@@ -150,9 +150,9 @@ t.test('a kubelet that is away, or is another, is a sentence', async (t) => {
   t.teardown(() => void server.close())
   const pointTo = (port: number): Promise<Node> => test.client.patch(nodes, { name: 'n1', subresource: 'status' }, { status: { daemonEndpoints: { kubeletEndpoint: { Port: port } } } }, { type: 'merge' })
   await pointTo((server.address() as AddressInfo).port)
-  t.match(await ask(test.server, 'GET', '/api/v1/namespaces/default/pods/web/log'), { status: 500, body: { message: /Cannot reach the kubelet at 127.0.0.1:\d+: .*(certificate|signature)/ } })
+  t.match(await ask(test.server, 'GET', '/api/v1/namespaces/default/pods/web/log'), { status: 503, body: { reason: 'ServiceUnavailable', message: /Cannot reach the kubelet at 127.0.0.1:\d+: .*(certificate|signature)/ } })
   await pointTo(1)
-  t.match(await ask(test.server, 'GET', '/api/v1/namespaces/default/pods/web/log'), { status: 500, body: { message: /ECONNREFUSED/ } })
+  t.match(await ask(test.server, 'GET', '/api/v1/namespaces/default/pods/web/log'), { status: 503, body: { message: /ECONNREFUSED/ } })
 })
 
 t.test('the proxy of a pod passes method, path, body and answer', async (t) => {
@@ -172,6 +172,33 @@ t.test('the proxy of a pod passes method, path, body and answer', async (t) => {
   t.match(answer, { status: 418, text: 'POST /a/b%20c?d=e hello anonymous', headers: { 'x-mine': 'yes' } })
   t.match(await askOver(t, test.server.adminKubeconfig(), 'GET', '/api/v1/namespaces/default/pods/web:1/proxy/'), { status: 503, body: { message: /error trying to reach service: .*ECONNREFUSED/ } })
   t.match(await ask(test.server, 'GET', '/api/v1/namespaces/default/services/kubernetes:https/proxy/'), { status: 503, body: { message: /no endpoints available/ } })
+})
+
+t.test('the proxy of pods and services carries WebSockets, and says when nobody is there', async (t) => {
+  const test = await cluster(t)
+  const backend = createHttpServer()
+  const sockets = new WebSocketServer({ server: backend, handleProtocols: (protocols) => [...protocols][0] ?? false })
+  sockets.on('connection', (socket, request) => socket.on('message', (data: Buffer) => socket.send(`${request.url ?? ''} ${data.toString()}`)))
+  await new Promise<void>((resolve) => void backend.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => {
+    for (const socket of sockets.clients) socket.terminate()
+    backend.close()
+  })
+  const { port } = backend.address() as AddressInfo
+  await test.client.patch(pods, { namespace: 'default', name: 'web', subresource: 'status' }, { status: { podIP: '127.0.0.1', podIPs: [{ ip: '127.0.0.1' }] } }, { type: 'merge' })
+  await ask(test.server, 'POST', '/api/v1/namespaces/default/services', { metadata: { name: 'echo' }, spec: { ports: [{ name: 'ws', port: 80, targetPort: port }] } })
+  // By the store, for loopback is no address that the API would take.
+  const slice = { kind: 'EndpointSlice', apiVersion: 'discovery.k8s.io/v1', metadata: { name: 'echo-1', namespace: 'default', labels: { 'kubernetes.io/service-name': 'echo' } }, addressType: 'IPv4', ports: [{ name: 'ws', port }], endpoints: [{ addresses: ['127.0.0.1'], conditions: { ready: true } }] }
+  await test.store.create('/registry/discovery.k8s.io/endpointslices/default/echo-1', Buffer.from(JSON.stringify(slice)))
+  for (const target of [`pods/web:${port}`, 'services/echo:ws']) {
+    const { socket, next } = await openSocket(t, test, `/api/v1/namespaces/default/${target}/proxy/live?a=b`)
+    socket.send('hello')
+    t.equal(await next(), '/live?a=b hello', target)
+  }
+  await t.rejects(openSocket(t, test, '/api/v1/namespaces/default/pods/web:1/proxy/live'), /^503 .*ECONNREFUSED.*"reason":"ServiceUnavailable"/)
+  await t.rejects(openSocket(t, test, '/api/v1/namespaces/default/services/kubernetes:https/proxy/live'), /503 .*no endpoints available/)
+  await test.client.patch(nodes, { name: 'n1', subresource: 'status' }, { status: { daemonEndpoints: { kubeletEndpoint: { Port: 1 } } } }, { type: 'merge' })
+  await t.rejects(openSocket(t, test, '/api/v1/namespaces/default/pods/web/exec?command=x&stdout=1'), /503 .*ECONNREFUSED/)
 })
 
 t.test('the proxy of a node comes to the kubelet as the API server, and only to the kubelet that the authority knows', async (t) => {
