@@ -77,7 +77,7 @@ t.test(`no question is lost while ${upgrades} processes follow one another`, { t
   const free = openPlace({ kind: 'tcp', address: '127.0.0.1', port: 0 })
   const { close } = await import('../netlink/ffi.ts')
   close(free.fd)
-  const args = [String(free.port), join(folder, 'upgrades.sock'), String(upstream)]
+  const args = [`127.0.0.1:${free.port}`, join(folder, 'upgrades.sock'), String(upstream)]
   let now = await answering(t, ...args)
   const asking = askOn(free.port)
   for (let n = 0; n < upgrades; n += 1) {

@@ -45,7 +45,7 @@ function agentArguments(config: ClusterConfigFile, host: string): string[] {
 
 function dnsArguments({ ipFamily }: ClusterConfigFile): string[] {
   const listen = rangesOf(ipFamily).flatMap(({ clusterDns }) => ['--listen', `${inUrl(clusterDns)}:53`])
-  return ['--kubeconfig', `${state}/agent/node.kubeconfig`, '--wait', ...listen, '--zone', 'cluster.local', '--pods', 'verified', '--resolv-conf', '/etc/resolv.conf', '--snapshot', `${state}/dns.snapshot`]
+  return ['--kubeconfig', `${state}/agent/node.kubeconfig`, '--wait', ...listen, '--zone', 'cluster.local', '--pods', 'verified', '--resolv-conf', '/etc/resolv.conf', '--snapshot', `${state}/dns.snapshot`, '--hand-over', '/run/fairway/dns.sock']
 }
 
 /** The same files as this machine sees them. */

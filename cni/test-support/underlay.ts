@@ -30,6 +30,7 @@ interface StartOptions {
   readonly log?: Logger
   /** What encrypts, in place of `wireguard-go`. */
   readonly program?: string
+  readonly clusterDns?: readonly string[]
 }
 
 const lengths = { ipv4: 24, ipv6: 64 } as const
@@ -91,12 +92,12 @@ export class Underlay {
     return this.#netns
   }
 
-  async start(host: TestHost, backend: Backend, { metrics, clock = systemClock, log = silentLogger, program }: StartOptions = {}): Promise<Overlay> {
+  async start(host: TestHost, backend: Backend, { metrics, clock = systemClock, log = silentLogger, program, clusterDns = ['10.96.0.10'] }: StartOptions = {}): Promise<Overlay> {
     const n = this.hosts.indexOf(host) + 1
     const overlay = await startOverlay({
       client: new Client(this.nodes.transport), nodeName: `node-${n}`, backend, netns: host.netns, clock, random: Math.random, log,
       wireguard: backend === 'wireguard' ? wireguardOf(host, program) : undefined,
-      confDir: join(host.folder, 'conf'), dataDir: host.dataDir, clusterDns: ['10.96.0.10'], metrics,
+      confDir: join(host.folder, 'conf'), dataDir: host.dataDir, clusterDns, metrics,
     })
     this.#overlays.set(host, overlay)
     await overlay.ready

@@ -1,4 +1,7 @@
-/** A DNS server in a process of its own, for tests: arguments are its port, its hand-over socket, and the port of a server for other names. Says `answering` when it does. */
+/**
+ * A DNS server in a process of its own, for tests: arguments are where it listens (`127.0.0.1:53`, several with commas), its hand-over
+ * socket or `-`, and the port of a server for other names. Says `answering` when it does.
+ */
 import { randomInt } from 'node:crypto'
 import { systemClock } from '../../api/clock.ts'
 import { createLogger } from '../../api/log.ts'
@@ -6,13 +9,13 @@ import { startDns } from '../index.ts'
 import { FakeApi } from './fake-api.ts'
 import { namespace, web } from './started.ts'
 
-const [port, handOver, upstream] = process.argv.slice(2)
+const [places = '', handOver, upstream] = process.argv.slice(2)
 const api = new FakeApi()
 api.put('namespaces', namespace('default'))
 api.put('services', web)
-const place = { address: '127.0.0.1', port: Number(port) }
+const listen = places.split(',').map((place) => ({ address: place.slice(0, place.lastIndexOf(':')), port: Number(place.slice(place.lastIndexOf(':') + 1)) }))
 const server = await startDns({
-  client: api.client, zone: 'cluster.local', pods: 'disabled', upstreams: [{ address: '127.0.0.1', port: Number(upstream) }], listen: [place], handOver,
+  client: api.client, zone: 'cluster.local', pods: 'disabled', upstreams: upstream === undefined ? [] : [{ address: '127.0.0.1', port: Number(upstream) }], listen, handOver: handOver === '-' ? undefined : handOver,
   clock: systemClock, random: Math.random, randomInt: (max) => randomInt(max), log: createLogger({ level: 'warn' }),
 })
 process.stdout.write('answering\n')
