@@ -4,7 +4,7 @@ import type { Clock, Random } from '../../api/clock.ts'
 import type { Component } from '../../api/component.ts'
 import { httpsTransport } from '../../api/https-transport.ts'
 import type { Logger } from '../../api/log.ts'
-import { CniMetrics, defaultBinDir, defaultConfDir, defaultDataDir, defaultSocketPath, installCni, rangeUse, startCniService, startOverlay } from '../../cni/index.ts'
+import { CniMetrics, defaultBinDir, defaultConfDir, defaultDataDir, defaultSocketPath, installCni, rangeUse, startClusterDns, startCniService, startOverlay } from '../../cni/index.ts'
 import type { Backend } from '../../cni/index.ts'
 import { startKubelet } from '../../kubelet/index.ts'
 import { createDockerRuntime } from '../../kubelet/index.ts'
@@ -54,6 +54,7 @@ export async function startAgent(options: AgentOptions): Promise<Component> {
     () => startCniService({ socketPath: defaultSocketPath, log: log.with({ part: 'cni' }), metrics }),
     () => startOverlay({ ...part('overlay'), backend: options.overlay, wireguard: options.wireguard, confDir: defaultConfDir, dataDir: defaultDataDir, clusterDns, metrics }),
     ...(metricsAt === undefined ? [] : [() => startMetrics({ ...metricsAt, text: async () => `${metrics.text(rangeUse())}${(await proxy?.metricsText()) ?? ''}` })]),
+    () => Promise.resolve(startClusterDns({ addresses: clusterDns, zone: options.clusterDomain, clock, log: log.with({ part: 'cluster-dns' }) })),
     async () => (proxy = await startProxy({ ...part('proxy'), serviceClusterIPRange: options.serviceClusterIPRange, ingress: options.ingress, traffic: metricsAt !== undefined })),
     () => startKubelet({
       ...part('kubelet'),
