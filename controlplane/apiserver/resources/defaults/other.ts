@@ -1,5 +1,5 @@
 // Defaults of the kinds that need few.
-import type { AnyObject, Endpoints, EndpointSlice, LimitRange, Resources, RoleBinding } from '../../../../api/types.ts'
+import type { AnyObject, Endpoints, EndpointSlice, LimitRange, NetworkPolicy, Resources, RoleBinding } from '../../../../api/types.ts'
 import { isRecord } from '../../object.ts'
 
 type Json = Record<string, unknown>
@@ -35,13 +35,11 @@ export function defaultRoleBinding(binding: RoleBinding): void {
   }
 }
 
-export function defaultNetworkPolicy(policy: AnyObject): void {
-  const spec = recordAt(policy, 'spec')
-  spec['podSelector'] ??= {}
-  spec['policyTypes'] ??= Array.isArray(spec['egress']) && spec['egress'].length > 0 ? ['Ingress', 'Egress'] : ['Ingress']
-  for (const rule of [...recordsAt(spec, 'ingress'), ...recordsAt(spec, 'egress')]) {
-    for (const port of recordsAt(rule, 'ports')) port['protocol'] ??= 'TCP'
-  }
+export function defaultNetworkPolicy(policy: NetworkPolicy): void {
+  const spec = (policy.spec ??= {})
+  spec.podSelector ??= {}
+  spec.policyTypes ??= (spec.egress ?? []).length > 0 ? ['Ingress', 'Egress'] : ['Ingress']
+  for (const { ports } of [...(spec.ingress ?? []), ...(spec.egress ?? [])]) for (const port of ports ?? []) port.protocol ??= 'TCP'
 }
 
 export function defaultIngressClass(ingressClass: AnyObject): void {

@@ -1,5 +1,5 @@
 // Network, storage, access, and what keeps a cluster together.
-import type { AnyObject, CertificateSigningRequest, ClusterRole, Endpoints, EndpointSlice, Lease, LimitRange, Role, RoleBinding } from '../../../../api/types.ts'
+import type { AnyObject, CertificateSigningRequest, ClusterRole, Endpoints, EndpointSlice, Lease, LimitRange, NetworkPolicy, Role, RoleBinding } from '../../../../api/types.ts'
 import { cloneJson } from '../../object.ts'
 import {
   defaultCSIDriver, defaultEndpoints, defaultEndpointSlice, defaultIngressClass, defaultLimitRange, defaultNetworkPolicy, defaultPersistentVolume,
@@ -7,7 +7,8 @@ import {
 } from '../defaults/other.ts'
 import { defaultClaim } from '../defaults/workload.ts'
 import { validateBinding, validateBindingUpdate, validateClusterRole, validateRole, validateSigningRequest } from '../validation/access.ts'
-import { validateEndpoints, validateEndpointSlice, validateEndpointSliceUpdate, validateIngress, validateLease, validateNetworkPolicy } from '../validation/network.ts'
+import { validateEndpoints, validateEndpointSlice, validateEndpointSliceUpdate, validateIngress, validateLease } from '../validation/network.ts'
+import { validateNetworkPolicy } from '../validation/network-policy.ts'
 import { validateClaim, validatePriorityClass, validatePriorityClassUpdate, validateStorageClass, validateVolume } from '../validation/storage.ts'
 import { strategyOf } from './rules.ts'
 
@@ -16,7 +17,7 @@ export const endpointSliceStrategy = strategyOf<EndpointSlice>({ defaults: defau
 export const leaseStrategy = strategyOf<Lease>({ validate: validateLease })
 export const ingressStrategy = strategyOf<AnyObject>({ validate: validateIngress })
 export const ingressClassStrategy = strategyOf<AnyObject>({ defaults: defaultIngressClass })
-export const networkPolicyStrategy = strategyOf<AnyObject>({ defaults: defaultNetworkPolicy, validate: validateNetworkPolicy })
+export const networkPolicyStrategy = strategyOf<NetworkPolicy>({ defaults: defaultNetworkPolicy, validate: validateNetworkPolicy })
 export const roleStrategy = strategyOf<Role>({ validate: validateRole })
 export const clusterRoleStrategy = strategyOf<ClusterRole>({ validate: validateClusterRole })
 export const roleBindingStrategy = strategyOf<RoleBinding>({

@@ -1,4 +1,4 @@
-// Endpoints, endpoint slices, leases, policies and ingresses (pkg/apis/discovery/validation and the like).
+// Endpoints, endpoint slices, leases, budgets and ingresses (pkg/apis/discovery/validation and the like).
 import type { AnyObject, Endpoints, EndpointSlice, Event, LabelSelector, Lease } from '../../../../api/types.ts'
 import { isRecord, valueAt } from '../../object.ts'
 import { familyOf } from '../allocation/address-range.ts'
@@ -85,15 +85,6 @@ export function validateDisruptionBudget(budget: AnyObject, errors: FieldErrors)
     else if (typeof value === 'string' && !/^[0-9]+%$/.test(value)) errors.invalid(`spec.${field}`, value, `a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')`)
   }
   validateLabelSelector(selectorAt(budget, '.spec.selector'), 'spec.selector', errors)
-}
-
-export function validateNetworkPolicy(policy: AnyObject, errors: FieldErrors): void {
-  validateLabelSelector(selectorAt(policy, '.spec.podSelector'), 'spec.podSelector', errors)
-  const types = valueAt(policy, '.spec.policyTypes')
-  if (!Array.isArray(types)) return
-  for (const [i, type] of types.entries()) {
-    if (type !== 'Ingress' && type !== 'Egress') errors.unsupported(`spec.policyTypes[${i}]`, type, ['Egress', 'Ingress'])
-  }
 }
 
 export function validateIngress(ingress: AnyObject, errors: FieldErrors): void {
