@@ -1,7 +1,7 @@
 /** Where each kind lives in the API: what a client needs to know to address it. */
 import type {
   AnyObject, CertificateSigningRequest, ClusterRole, ClusterRoleBinding, ConfigMap, ControllerRevision, CronJob, DaemonSet, Deployment, Endpoints,
-  EndpointSlice, Event, Job, KubeObject, Lease, LimitRange, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, ReplicaSet,
+  EndpointSlice, Event, Job, KubeObject, Lease, LimitRange, Namespace, NetworkPolicy, Node, PersistentVolume, PersistentVolumeClaim, Pod, ReplicaSet,
   ReplicationController, ResourceQuota, Role, RoleBinding, Secret, Service, ServiceAccount, StatefulSet,
 } from './types.ts'
 
@@ -48,7 +48,7 @@ export const roles = resource<Role>('rbac.authorization.k8s.io', 'v1', 'roles', 
 export const roleBindings = resource<RoleBinding>('rbac.authorization.k8s.io', 'v1', 'rolebindings', 'RoleBinding')
 export const clusterRoles = resource<ClusterRole>('rbac.authorization.k8s.io', 'v1', 'clusterroles', 'ClusterRole', 'cluster')
 export const clusterRoleBindings = resource<ClusterRoleBinding>('rbac.authorization.k8s.io', 'v1', 'clusterrolebindings', 'ClusterRoleBinding', 'cluster')
-export const networkPolicies = resource<AnyObject>('networking.k8s.io', 'v1', 'networkpolicies', 'NetworkPolicy')
+export const networkPolicies = resource<NetworkPolicy>('networking.k8s.io', 'v1', 'networkpolicies', 'NetworkPolicy')
 export const ingresses = resource<AnyObject>('networking.k8s.io', 'v1', 'ingresses', 'Ingress')
 export const podDisruptionBudgets = resource<AnyObject>('policy', 'v1', 'poddisruptionbudgets', 'PodDisruptionBudget')
 export const storageClasses = resource<AnyObject>('storage.k8s.io', 'v1', 'storageclasses', 'StorageClass', 'cluster')

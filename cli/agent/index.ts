@@ -6,6 +6,7 @@ import { httpsTransport } from '../../api/https-transport.ts'
 import type { Logger } from '../../api/log.ts'
 import { CniMetrics, defaultBinDir, defaultConfDir, defaultDataDir, defaultSocketPath, installCni, rangeUse, startClusterDns, startCniService, startOverlay } from '../../cni/index.ts'
 import type { Backend } from '../../cni/index.ts'
+import { startPolicy } from '../../cni/policy/index.ts'
 import { startKubelet } from '../../kubelet/index.ts'
 import { createDockerRuntime } from '../../kubelet/index.ts'
 import { startProxy } from '../../proxy/index.ts'
@@ -55,6 +56,7 @@ export async function startAgent(options: AgentOptions): Promise<Component> {
     () => startOverlay({ ...part('overlay'), backend: options.overlay, wireguard: options.wireguard, confDir: defaultConfDir, dataDir: defaultDataDir, clusterDns, metrics }),
     ...(metricsAt === undefined ? [] : [() => startMetrics({ ...metricsAt, text: async () => `${metrics.text(rangeUse())}${(await proxy?.metricsText()) ?? ''}` })]),
     () => Promise.resolve(startClusterDns({ addresses: clusterDns, zone: options.clusterDomain, clock, log: log.with({ part: 'cluster-dns' }) })),
+    () => Promise.resolve(startPolicy(part('policy'))),
     async () => (proxy = await startProxy({ ...part('proxy'), serviceClusterIPRange: options.serviceClusterIPRange, ingress: options.ingress, traffic: metricsAt !== undefined })),
     () => startKubelet({
       ...part('kubelet'),

@@ -1,19 +1,20 @@
 /** What the API server says of the cluster, as far as a trace asks. Pure but for `readCluster`. */
 import type { Client } from '../../api/client.ts'
-import { endpointSlices, nodes, pods, services } from '../../api/resources.ts'
+import { endpointSlices, networkPolicies, nodes, pods, services } from '../../api/resources.ts'
 import { matchesLabels } from '../../api/selectors.ts'
-import type { EndpointSlice, Node, Pod, Service } from '../../api/types.ts'
+import type { EndpointSlice, NetworkPolicy, Node, Pod, Service } from '../../api/types.ts'
 
 export interface ClusterView {
   readonly pods: readonly Pod[]
   readonly nodes: readonly Node[]
   readonly services: readonly Service[]
   readonly slices: readonly EndpointSlice[]
+  readonly policies: readonly NetworkPolicy[]
 }
 
 export async function readCluster(client: Client): Promise<ClusterView> {
-  const [podList, nodeList, serviceList, sliceList] = await Promise.all([client.list(pods), client.list(nodes), client.list(services), client.list(endpointSlices)])
-  return { pods: podList.items, nodes: nodeList.items, services: serviceList.items, slices: sliceList.items }
+  const [podList, nodeList, serviceList, sliceList, policyList] = await Promise.all([client.list(pods), client.list(nodes), client.list(services), client.list(endpointSlices), client.list(networkPolicies)])
+  return { pods: podList.items, nodes: nodeList.items, services: serviceList.items, slices: sliceList.items, policies: policyList.items }
 }
 
 export function nameOf({ metadata: { namespace = 'default', name = '' } }: Pod | Service): string {

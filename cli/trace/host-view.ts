@@ -1,9 +1,10 @@
 /** What one host's kernel would do with a packet, read from its network namespaces. Nothing is changed in them. */
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
+import { policyTable } from '../../cni/policy/plan.ts'
 import { NetlinkError } from '../../netlink/errors.ts'
 import { Netns } from '../../netlink/netns.ts'
 import { openNftables } from '../../netlink/nftables/index.ts'
-import type { Ruleset } from '../../netlink/nftables/index.ts'
+import type { Ruleset, TableId } from '../../netlink/nftables/index.ts'
 import { RouteSocket } from '../../netlink/route/index.ts'
 import { table } from '../../proxy/rules.ts'
 import { hostSockets } from '../../proxy/sockets.ts'
@@ -34,6 +35,8 @@ export interface HostView {
   readonly wayTo: (address: string) => Way
   /** The proxy's table; undefined where there is none. */
   readonly serviceTable: () => Ruleset | undefined
+  /** That of network policies; undefined where no pod of the host is isolated. */
+  readonly policyTable: () => Ruleset | undefined
   /** The host's own namespace. */
   readonly own: NamespaceView
   /** That of the pod with this address; undefined where no process is in such a one. */
@@ -48,7 +51,8 @@ export function viewHost(init: number): HostView {
   return {
     addresses,
     wayTo: (address) => inNetns(init, (socket) => wayTo(socket, address)),
-    serviceTable: () => readServiceTable(init),
+    serviceTable: () => readTable(init, table),
+    policyTable: () => readTable(init, policyTable),
     own: viewNamespace(init),
     pod: (address) => {
       const pid = namespaceProcesses(init).find((candidate) => hasAddress(candidate, address))
@@ -74,10 +78,10 @@ function inNetns<T>(pid: number, read: (socket: RouteSocket) => T): T {
   return read(socket)
 }
 
-function readServiceTable(pid: number): Ruleset | undefined {
+function readTable(pid: number, id: TableId): Ruleset | undefined {
   using netns = Netns.open({ pid })
   using nftables = openNftables({ netns })
-  return nftables.list(table)
+  return nftables.list(id)
 }
 
 function wayTo(socket: RouteSocket, address: string): Way {

@@ -19,7 +19,7 @@ function node(name: string, address: string): Node {
 
 const headless: Service = { metadata: { name: 'db', namespace: 'default' }, spec: { clusterIP: 'None', selector: { app: 'db' }, ports: [{ port: 5432 }] } }
 const slice: EndpointSlice = { metadata: { name: 'db-1', namespace: 'default', labels: { 'kubernetes.io/service-name': 'db' } }, addressType: 'IPv4', endpoints: [{ addresses: ['10.244.1.2'], conditions: { ready: true } }], ports: [{ name: '', port: 5432, protocol: 'TCP' }] }
-const cluster: ClusterView = { pods: [pod('client', 'node-1', '10.244.0.2'), pod('db', 'node-2', '10.244.1.2')], nodes: [node('node-1', '192.0.2.1'), node('node-2', '192.0.2.2')], services: [headless], slices: [slice] }
+const cluster: ClusterView = { pods: [pod('client', 'node-1', '10.244.0.2'), pod('db', 'node-2', '10.244.1.2')], nodes: [node('node-1', '192.0.2.1'), node('node-2', '192.0.2.2')], services: [headless], slices: [slice], policies: [] }
 
 const podLink: Way = { kind: 'pod', link: 'fw1', up: true }
 const tunnel: Way = { kind: 'tunnel', link: 'fairway-vxlan', mtu: 1450, peer: '192.0.2.2', missing: [] }
@@ -36,8 +36,8 @@ function inside(outcome: Connected, ports: readonly number[]): NamespaceView {
 /** Two hosts between which all is well but what a case changes. */
 function hosts({ way = tunnel, outcome = opened, ports = [5432, 8080] }: { readonly way?: Way; readonly outcome?: Connected; readonly ports?: readonly number[] } = {}): (name: string) => HostView | undefined {
   const views: Record<string, HostView> = {
-    'node-1': { addresses: ['192.0.2.1'], wayTo: (address) => (address === '10.244.0.2' ? podLink : way), serviceTable: () => undefined, own: inside(outcome, []), pod: () => inside(outcome, []) },
-    'node-2': { addresses: ['192.0.2.2'], wayTo: () => podLink, serviceTable: () => undefined, own: inside(outcome, []), pod: () => inside(outcome, ports) },
+    'node-1': { addresses: ['192.0.2.1'], wayTo: (address) => (address === '10.244.0.2' ? podLink : way), serviceTable: () => undefined, policyTable: () => undefined, own: inside(outcome, []), pod: () => inside(outcome, []) },
+    'node-2': { addresses: ['192.0.2.2'], wayTo: () => podLink, serviceTable: () => undefined, policyTable: () => undefined, own: inside(outcome, []), pod: () => inside(outcome, ports) },
   }
   return (name) => views[name]
 }

@@ -4,6 +4,8 @@
  */
 import type { Pod, Service, ServicePort } from '../../api/types.ts'
 import { serviceNameLabel } from '../../proxy/service.ts'
+import { policyFate } from '../../cni/policy/explain.ts'
+import { isolating } from '../../cni/policy/want.ts'
 import { whereTo } from '../../proxy/model.ts'
 import type { Fate } from '../../proxy/model.ts'
 import type { Connected } from './attempt.ts'
@@ -214,6 +216,7 @@ async function* toEndpoint({ address, port, protocol }: Destination, start: Star
   const host = node === undefined ? undefined : hostOf(node)
   if (node !== undefined && host === undefined) yield { mark: 'bad', subject: 'host', text: `${node} does not run, or cannot be looked at from here` }
   if (host !== undefined && pod !== undefined && node !== start.node) yield arrivalStep(address, node ?? '', host)
+  yield* policySteps({ address, port, protocol }, pod, host, start, options)
   if (host !== undefined) yield* endStep({ address, port, protocol }, pod, { node: node ?? '', host }, start)
   if (protocol === 'udp') return
   const outcome = await start.inside.connect(address, port)
@@ -246,6 +249,23 @@ function wayText(way: Way): string {
 function arrivalStep(address: string, node: string, host: HostView): Step {
   const way = host.wayTo(address)
   return { mark: way.kind === 'pod' && way.up ? 'good' : 'bad', subject: 'arrival', text: `on ${node} ${wayText(way)}` }
+}
+
+/** A host always reaches its own pods. */
+function isHostItself({ address, host }: Start, there: HostView | undefined): boolean {
+  return host === there && host.addresses.includes(address)
+}
+
+/** Whether network policies let it out here and in there, as far as either end is isolated by any. */
+function* policySteps({ address, port, protocol }: Destination, pod: Pod | undefined, there: HostView | undefined, start: Start, { cluster }: TraceOptions): Generator<Step> {
+  const source = start.addresses.find((each) => each.includes(':') === address.includes(':')) ?? start.address
+  for (const [direction, host, subject] of [['egress', start.host, podAt(cluster, source)], ['ingress', isHostItself(start, there) ? undefined : there, pod]] as const) {
+    const ruleset = subject === undefined ? undefined : host?.policyTable()
+    const fate = ruleset === undefined ? undefined : policyFate(ruleset, direction, { source, destination: address, protocol, port })
+    if (fate === undefined || subject === undefined) continue
+    const names = isolating(cluster.policies, direction, subject).map(({ metadata }) => metadata.name).join(', ')
+    yield { mark: fate.passes ? 'good' : 'bad', subject: 'policy', text: `${names} of pod ${nameOf(subject)} ${fate.passes ? 'lets' : 'does not let'} it ${direction === 'egress' ? 'out' : 'in'} (chain ${fate.chain})` }
+  }
 }
 
 /** Who takes the packet where it arrives: a program, or for an address of the host a rule of its proxy. */
