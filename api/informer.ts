@@ -22,7 +22,7 @@ export interface InformerOptions {
   readonly namespace?: string
   readonly labelSelector?: string
   readonly fieldSelector?: string
-  /** What is kept of an object, for those who need little of many. Name, namespace, uid and resourceVersion have to stay. */
+  /** What is kept of an object, for those who need little of many. Name, namespace and resourceVersion have to stay. */
   readonly transform?: (object: KubeObject) => KubeObject
   readonly clock?: Clock
   readonly random?: Random

@@ -12,6 +12,7 @@ import { spread } from './run.ts'
 import type { Figure } from './run.ts'
 import { KernelMemory } from './test-support/kernel-memory.ts'
 import { clusterIP, endpointsOf } from './test-support/proxy-sync-objects.ts'
+import type { Size } from './test-support/proxy-sync-objects.ts'
 import type { Measured } from './test-support/proxy-sync.ts'
 
 const sizes: readonly Size[] = [{ services: 100, endpoints: 2 }, { services: 1_000, endpoints: 2 }, { services: 10_000, endpoints: 2 }, { services: 44_000, endpoints: 2 }, { services: 1_000, endpoints: 250 }]
@@ -19,12 +20,6 @@ const sizes: readonly Size[] = [{ services: 100, endpoints: 2 }, { services: 1_0
 const peerChainsMax = 30_000
 /** A peer's load of more is minutes. */
 const peerChanges = 5
-
-interface Size {
-  readonly services: number
-  /** Of each. */
-  readonly endpoints: number
-}
 
 const nameOf = ({ services, endpoints }: Size): string => `${services} services with ${endpoints} endpoints`
 
@@ -66,9 +61,9 @@ async function measured(size: Size, measure: (place: Place, size: Size) => Promi
   }
 }
 
-/** In a process of its own, so that its memory is the proxy's. */
+/** In a process of its own, so that its memory is the proxy's, with what `./fairway` has Node do with memory. */
 async function benchProxy({ path, kernel }: Place, size: Size): Promise<Figure[]> {
-  const child = spawn(process.execPath, ['--expose-gc', new URL('test-support/proxy-sync.ts', import.meta.url).pathname, path, String(size.services), String(size.endpoints)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  const child = spawn(process.execPath, ['--expose-gc', '--max-semi-space-size=8', new URL('test-support/proxy-sync.ts', import.meta.url).pathname, path, String(size.services), String(size.endpoints)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
   kernel.add(child.pid ?? 0)
   const [{ cold, coldProcessor, restart, samples, memory }] = (await once(child, 'message')) as [Measured]
   await once(child, 'exit')

@@ -22,8 +22,7 @@ import { families } from './families.ts'
 import { startHealthServer } from './health.ts'
 import { HealthChecks } from './health-checks.ts'
 import type { HealthServer } from './health.ts'
-import { IngressController } from './ingress/index.ts'
-import type { IngressOptions } from './ingress/index.ts'
+import type { IngressController, IngressOptions } from './ingress/index.ts'
 import { keeping } from './kept.ts'
 import { ProxyMetrics } from './metrics.ts'
 import { nodeView } from './node.ts'
@@ -149,7 +148,6 @@ class ServiceProxy implements Proxy {
     this.#slices.addIndex(byService, (slice) => serviceOf(slice) ?? [])
     this.#nodes = this.#informers.informer(nodes, { fieldSelector: `metadata.name=${nodeName}` })
     this.#node = nodeView(nodeName, undefined, options)
-    if (options.ingress !== undefined) this.#ingress = this.#ingressController(options.ingress)
     this.#events = new EventRecorder({ client, clock, log, component: 'kube-proxy', host: nodeName })
     this.#queue = new WorkQueue({ clock, random, backoff, reconcile: () => this.#reconcile(), onError: (error) => this.#failed(error) })
     this.#nftables = options.nftables ?? openNftables({ netns })
@@ -174,8 +172,10 @@ class ServiceProxy implements Proxy {
     return this.#ingress?.listening ?? []
   }
 
-  #ingressController(listen: IngressOptions['listen']): IngressController {
+  /** Loaded only where it is asked for: it is a tenth of the code. */
+  async #ingressController(listen: IngressOptions['listen']): Promise<IngressController> {
     const { client, random, log, nodeName } = this.#options
+    const { IngressController } = await import('./ingress/index.ts')
     return new IngressController({
       client, random, log, listen, informers: this.#informers, place: () => this.#node, slicesOf: (service) => this.#slices.byIndex(byService, service),
       addresses: () => (this.#nodes.get(undefined, nodeName)?.status?.addresses ?? []).filter(({ type }) => type === 'InternalIP').map(({ address }) => address),
@@ -190,6 +190,7 @@ class ServiceProxy implements Proxy {
     try {
       await this.#serve()
       this.#allowLocalhost()
+      if (this.#options.ingress !== undefined) this.#ingress = await this.#ingressController(this.#options.ingress)
       this.#informers.start()
       await this.#informers.synced
       this.#services.onChange((change) => this.#serviceChanged(change.new ?? change.old))

@@ -13,11 +13,11 @@ export function keeping(): { readonly service: (object: KubeObject) => KubeObjec
     service: (object) => {
       const { metadata, spec, status } = object as Service
       const ingress = status?.loadBalancer?.ingress
-      return { metadata: identity(metadata, [proxyNameLabel]), spec: keptSpec(spec, shared), ...(ingress === undefined ? {} : { status: { loadBalancer: { ingress } } }) } satisfies Service
+      return { metadata: identity(metadata, proxyNameLabel), spec: keptSpec(spec, shared), ...(ingress === undefined ? {} : { status: { loadBalancer: { ingress } } }) } satisfies Service
     },
     slice: (object) => {
       const { metadata, addressType, endpoints, ports } = object as EndpointSlice
-      const kept = { metadata: identity(metadata, [serviceNameLabel]), addressType: shared.of(addressType), endpoints: each(endpoints, (endpoint) => keptFields(endpoint, endpointFields, shared)), ports: shared.of(each(ports, (port) => keptFields(port, portFields, shared))) }
+      const kept = { metadata: identity(metadata, serviceNameLabel), addressType: shared.of(addressType), endpoints: each(endpoints, (endpoint) => keptFields(endpoint, endpointFields, shared)), ports: shared.of(each(ports, (port) => keptFields(port, portFields, shared))) }
       return definedOf(kept)
     },
   }
@@ -42,13 +42,13 @@ function keptSpec(spec: ServiceSpec, shared: Shared): ServiceSpec {
   return kept
 }
 
-/** Whoever asks for changes goes by these. */
-function identity({ name, namespace, uid, resourceVersion, creationTimestamp, labels, annotations }: KubeObject['metadata'], wanted: readonly string[]): KubeObject['metadata'] {
-  const label = wanted.find((key) => labels?.[key] !== undefined)
+/** Of slices neither age nor uid is asked for: a resourceVersion is never another object's. */
+function identity({ name, namespace, uid, resourceVersion, creationTimestamp, labels, annotations }: KubeObject['metadata'], wanted: string): KubeObject['metadata'] {
+  const label = labels?.[wanted]
   const trigger = annotations?.[triggerAnnotation]
   return definedOf({
-    name, namespace, uid, resourceVersion, creationTimestamp,
-    labels: label === undefined ? undefined : { [label]: labels?.[label] ?? '' },
+    name, namespace, resourceVersion, ...(wanted === serviceNameLabel ? {} : { uid, creationTimestamp }),
+    labels: label === undefined ? undefined : { [wanted]: label },
     annotations: trigger === undefined ? undefined : { [triggerAnnotation]: trigger },
   })
 }

@@ -3,8 +3,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import { SmallApi } from '../../proxy/test-support/api.ts'
-import { service, slice } from '../../proxy/test-support/objects.ts'
-import { clusterIP, endpointsOf } from './proxy-sync-objects.ts'
+import { serviceOf, sliceOf } from './proxy-sync-objects.ts'
 
 /** Gives a service other endpoints. */
 export interface Moved {
@@ -16,8 +15,8 @@ const [socket = '', services = '0', endpoints = '0'] = process.argv.slice(2)
 const size = { services: Number(services), endpoints: Number(endpoints) }
 const api = new SmallApi()
 for (let at = 0; at < size.services; at += 1) {
-  api.putService(service(`s${at}`, { clusterIP: clusterIP(at) }))
-  api.putSlice(slice(`s${at}`, endpointsOf(at, size)))
+  api.putService(serviceOf(at))
+  api.putSlice(sliceOf(at, size))
 }
 
 const server = createServer((request, response) => {
@@ -32,6 +31,6 @@ const server = createServer((request, response) => {
 })
 server.listen(socket)
 await once(server, 'listening')
-process.on('message', ({ at, turn }: Moved) => api.putSlice(slice(`s${at}`, endpointsOf(at, { ...size, turn }))))
+process.on('message', ({ at, turn }: Moved) => api.putSlice(sliceOf(at, { ...size, turn })))
 process.on('disconnect', () => process.exit())
 process.send?.('ready')

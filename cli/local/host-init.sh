@@ -53,7 +53,7 @@ case $FAIRWAY_ROLE in
   node)
     supervise engine dockerd --bridge=none --iptables=false --ip-forward=false --ip-masq=false --live-restore --data-root /var/lib/docker --exec-root /run/docker \
       --pidfile /run/docker.pid -H unix:///run/docker.sock --cgroup-parent "/fairway/$FAIRWAY_CLUSTER/$FAIRWAY_HOST" --log-level=warn &
-    supervise agent "$FAIRWAY_NODE" "$FAIRWAY_MAIN" agent $FAIRWAY_AGENT_ARGS &
+    supervise agent "$FAIRWAY_NODE" --max-semi-space-size=8 "$FAIRWAY_MAIN" agent $FAIRWAY_AGENT_ARGS &
     supervise dns "$FAIRWAY_NODE" "$FAIRWAY_MAIN" dns $FAIRWAY_DNS_ARGS & ;;
 esac
 
