@@ -79,15 +79,14 @@ class Election {
   async #lead(): Promise<void> {
     const { clock, log, name, identity } = this.#options
     log.info('leading', { lease: name, identity })
-    const { promise: ended, resolve, reject } = Promise.withResolvers<void>()
-    // What works may end by itself while we renew: the next turn says so.
-    ended.catch(() => undefined)
     const work = await this.#options.start()
-    work.done.then(resolve, reject)
+    const end: { how?: { readonly error?: unknown } } = {}
+    const ended = work.done.then(() => void (end.how = {}), (error: unknown) => void (end.how = { error }))
     try {
       for (let renewedMs = clock.monotonicMs(); !this.#stopping.signal.aborted; ) {
         await Promise.race([this.#pause(retryPeriodMs), ended])
-        if (this.#stopping.signal.aborted) break
+        if (end.how?.error !== undefined) throw end.how.error
+        if (end.how !== undefined || this.#stopping.signal.aborted) return
         const askedMs = clock.monotonicMs()
         // An answer that does not come is none.
         const isHeld = await Promise.race([this.#tryHolding(), this.#pause(Math.max(0, renewedMs + renewDeadlineMs - askedMs)).then(() => false)])

@@ -11,6 +11,7 @@ const secondsMax = 86_400
 
 export function addComponentCommands(program: Command): void {
   addServers(program)
+  addBalancer(program)
   addAgent(program.command('agent').description('all of a node: join a cluster, then kubelet, proxy, overlay and CNI service'))
   addKubelet(program.command('kubelet').description('the kubelet alone'))
   addProxy(program.command('proxy').description('the service proxy alone; programs the network namespace it runs in'))
@@ -29,6 +30,7 @@ function addServers(program: Command): void {
     .addOption(new Option('--bind <address>', 'address to listen on').default('0.0.0.0').argParser(address))
     .addOption(new Option('--port <port>', 'port to listen on; 0 takes a free one').default(6443).argParser(port))
     .addOption(new Option('--advertise-address <address>', 'address under which others reach it').argParser(address))
+    .addOption(new Option('--tls-san <name>', 'further address or name under which clients come, as of a balancer; may be given again').argParser(collect((text) => text)))
     .option('--write-kubeconfig <file>', "write the administrator's kubeconfig here once it serves")
     .option('--audit-log-path <file>', 'write who asked for what, and what was answered, here')
     .option('--write-token <file>', 'write a token for hosts to join with here once it serves')
@@ -41,8 +43,17 @@ function addServers(program: Command): void {
   common(program.command('apiserver').description('the API server alone'))
     .action(async (options) => (await import('./commands/apiserver.ts')).runApiServer(options as never))
   addControllerOptions(common(program.command('server').description('a control plane: API server, scheduler and controllers in one process')))
+    .option('--leader-elect', 'with several control planes on one etcd: scheduler and controllers run in one of them, chosen by Leases')
     .option('--route-pods', "keep routes to pods by way of their nodes' addresses: for a control plane on the nodes' link that is no node itself")
     .action(async (options) => (await import('./commands/server.ts')).runServer(options as never))
+}
+
+function addBalancer(program: Command): void {
+  program.command('balancer').description('one address before several API servers: passes connections on to those that are ready')
+    .addOption(new Option('--listen <address:port>', 'where clients come to; may be given again').makeOptionMandatory().argParser(collect(addressAndPort)))
+    .requiredOption('--server <urls>', 'the API servers, with commas between')
+    .addOption(logLevelOption())
+    .action(async (options) => (await import('./commands/balancer.ts')).runBalancer(options as never))
 }
 
 function addControllerOptions(command: Command): Command {
@@ -80,7 +91,7 @@ function addNodeOptions(command: Command): Command {
 
 function addAgent(agent: Command): void {
   addNodeOptions(agent)
-    .requiredOption('--server <url>', 'the API server, such as https://192.0.2.1:6443')
+    .requiredOption('--server <url>', 'the API server, such as https://192.0.2.1:6443; several with commas between')
     .option('--token <token>', 'what to join with')
     .option('--token-file <file>', 'a file that holds the token; waited for')
     .addOption(new Option('--data-dir <folder>', 'keys and state').default('/var/lib/fairway/agent'))

@@ -1,4 +1,4 @@
-import { controlPlaneHost, requireConfig } from '../local/config.ts'
+import { controlPlaneHosts, hostsOf, isControlPlane, requireConfig } from '../local/config.ts'
 import type { ClusterConfigFile } from '../local/config.ts'
 import { findSwitch, runInHost, stopHost, switchHost } from '../local/host.ts'
 import { takeLock } from '../local/lock.ts'
@@ -23,7 +23,7 @@ export async function runNode(verb: 'stop' | 'start' | 'partition' | 'heal', hos
     case 'start': {
       if (runs) return print(`${host} runs already`)
       if (findSwitch(cluster) === undefined) throw new Error(`Cannot start ${host} of cluster ${cluster}: the cluster is stopped; 'fairway up${named(cluster)}' starts all of it`)
-      if (host !== controlPlaneHost && !hostInits(cluster).has(controlPlaneHost)) throw new Error(`Cannot start ${host} of cluster ${cluster}: its control plane is stopped; 'fairway node start${named(cluster)} ${controlPlaneHost}' starts that`)
+      if (!isControlPlane(host) && !controlPlaneHosts(config).some((one) => hostInits(cluster).has(one))) throw new Error(`Cannot start ${host} of cluster ${cluster}: its control plane is stopped; 'fairway node start${named(cluster)} ${controlPlaneHosts(config)[0] ?? ''}' starts that`)
       using progress = new Progress(process.stdout, () => performance.now())
       await startCluster(config, [host], { progress, signal: new AbortController().signal })
       return undefined
@@ -47,9 +47,9 @@ export async function execInNode(host: string, command: readonly string[], clust
   process.exitCode = await runInHost(cluster, host, words.length === 0 ? ['bash'] : words)
 }
 
-function requireHost({ name, nodes }: ClusterConfigFile, host: string): void {
-  const hosts = [controlPlaneHost, ...nodes]
-  if (!hosts.includes(host)) throw new Error(`Cannot find host ${host} in cluster ${name}: there are ${hosts.join(', ')}`)
+function requireHost(config: ClusterConfigFile, host: string): void {
+  const hosts = hostsOf(config)
+  if (!hosts.includes(host)) throw new Error(`Cannot find host ${host} in cluster ${config.name}: there are ${hosts.join(', ')}`)
 }
 
 function named(cluster: string): string {

@@ -10,6 +10,10 @@ export interface ClusterConfigFile {
   readonly version: 1
   readonly name: string
   readonly nodes: readonly string[]
+  /** Hosts with a control plane. Left out in files of older versions: one. */
+  readonly controlPlanes?: number
+  /** Left out in files of older versions: sqlite. With etcd, each control plane has a member of it. */
+  readonly store?: LocalStore
   /** The N of the machine-side network: 10.90.N.0/24, fd00:10:90:N::/64. */
   readonly subnet: number
   readonly overlay: Backend
@@ -23,6 +27,9 @@ export interface ClusterConfigFile {
   readonly userKubeconfig: string
 }
 
+export type LocalStore = 'sqlite' | 'etcd'
+
+/** The first of them, or the only one. */
 export const controlPlaneHost = 'control-plane'
 export const apiServerPort = 6443
 
@@ -33,20 +40,54 @@ export function checkClusterName(name: string): void {
   }
 }
 
+export function controlPlaneHosts({ controlPlanes = 1 }: Pick<ClusterConfigFile, 'controlPlanes'>): string[] {
+  return Array.from({ length: controlPlanes }, (_, i) => (i === 0 ? controlPlaneHost : `${controlPlaneHost}-${i + 1}`))
+}
+
+export function isControlPlane(host: string): boolean {
+  return host === controlPlaneHost || host.startsWith(`${controlPlaneHost}-`)
+}
+
+/** Every host, those of control planes first. */
+export function hostsOf(config: ClusterConfigFile): string[] {
+  return [...controlPlaneHosts(config), ...config.nodes]
+}
+
+/** Of the balancer before several control planes. */
+const balancerPlace = 2
+
+/** The number of a host within the cluster's network: 10 the first control plane, 11 and so on the nodes, 202 and so on further control planes. */
+export function hostPlace(config: ClusterConfigFile, host: string): number {
+  const node = config.nodes.indexOf(host)
+  if (node >= 0) return 11 + node
+  const controlPlane = controlPlaneHosts(config).indexOf(host)
+  if (controlPlane < 0) throw new Error(`Cannot find host ${host}: the cluster has ${hostsOf(config).join(', ')}`)
+  return controlPlane === 0 ? 10 : 201 + controlPlane
+}
+
 /** The first address of a host: the machine has .1, the control plane .10, node-1 .11 and so on. */
 export function hostAddress(config: ClusterConfigFile, host: string): string {
   return hostAddresses(config, host)[0] ?? ''
 }
 
 /** One of each family that the cluster has. */
-export function hostAddresses({ subnet, nodes, ipFamily }: ClusterConfigFile, host: string): string[] {
-  const place = host === controlPlaneHost ? 0 : nodes.indexOf(host) + 1
-  if (host !== controlPlaneHost && place === 0) throw new Error(`Cannot find host ${host}: the cluster has ${[controlPlaneHost, ...nodes].join(', ')}`)
-  return rangesOf(ipFamily).map((ranges) => ranges.hostAddress(subnet, 10 + place))
+export function hostAddresses(config: ClusterConfigFile, host: string): string[] {
+  return rangesOf(config.ipFamily).map((ranges) => ranges.hostAddress(config.subnet, hostPlace(config, host)))
 }
 
+export function balancerAddresses({ subnet, ipFamily }: ClusterConfigFile): string[] {
+  return rangesOf(ipFamily).map((ranges) => ranges.hostAddress(subnet, balancerPlace))
+}
+
+/** Each control plane's own. */
+export function serverUrls(config: ClusterConfigFile): string[] {
+  return controlPlaneHosts(config).map((host) => `https://${inUrl(hostAddress(config, host))}:${apiServerPort}`)
+}
+
+/** The one that stays: the only control plane's, or that of the balancer. */
 export function serverUrl(config: ClusterConfigFile): string {
-  return `https://${inUrl(hostAddress(config, controlPlaneHost))}:${apiServerPort}`
+  const address = config.controlPlanes === undefined || config.controlPlanes === 1 ? hostAddress(config, controlPlaneHost) : balancerAddresses(config)[0]
+  return `https://${inUrl(address ?? '')}:${apiServerPort}`
 }
 
 /** Reads a cluster's configuration; undefined when there is no such cluster. Throws on a file that is corrupt or newer. */

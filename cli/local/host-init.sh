@@ -5,7 +5,7 @@
 #   FAIRWAY_STATE                  the host's folder: var-lib/ and log/
 #   FAIRWAY_ROLE                   control-plane or node
 #   FAIRWAY_NODE FAIRWAY_MAIN      the Node binary, and the command line's main file
-#   FAIRWAY_SERVER_ARGS FAIRWAY_AGENT_ARGS FAIRWAY_DNS_ARGS   arguments of the programs, separated by spaces
+#   FAIRWAY_ETCD_ARGS FAIRWAY_SERVER_ARGS FAIRWAY_AGENT_ARGS FAIRWAY_DNS_ARGS   arguments of the programs, separated by spaces
 set -u
 
 # Whoever started us connects the network first, and then says so. When it dies before, there is no host.
@@ -49,6 +49,7 @@ supervise() {
 # shellcheck disable=SC2086
 case $FAIRWAY_ROLE in
   control-plane)
+    [ -z "$FAIRWAY_ETCD_ARGS" ] || supervise etcd etcd $FAIRWAY_ETCD_ARGS &
     supervise server "$FAIRWAY_NODE" "$FAIRWAY_MAIN" server $FAIRWAY_SERVER_ARGS & ;;
   node)
     supervise engine dockerd --bridge=none --iptables=false --ip-forward=false --ip-masq=false --live-restore --data-root /var/lib/docker --exec-root /run/docker \

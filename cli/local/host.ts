@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import type { SpawnOptions } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { controlPlaneHost } from './config.ts'
+import { isControlPlane, serverUrls } from './config.ts'
 import type { ClusterConfigFile } from './config.ts'
 import { clusterPaths } from './paths.ts'
 import { hostInits, hostProcesses, isAlive, signal } from './processes.ts'
@@ -16,6 +16,7 @@ export const switchHost = 'switch'
 
 /** Command-line arguments of a host's programs. */
 export interface HostPrograms {
+  readonly etcd?: readonly string[]
   readonly server?: readonly string[]
   readonly agent?: readonly string[]
   readonly dns?: readonly string[]
@@ -52,6 +53,19 @@ export async function startSwitch(cluster: string): Promise<number> {
   return pid ?? 0
 }
 
+/** Runs the balancer before several control planes in the switch, and again when it ends. */
+export function startSwitchBalancer(config: ClusterConfigFile, switchPid: number, listen: readonly string[]): void {
+  const { logs } = clusterPaths(config.name).host(switchHost)
+  mkdirSync(logs, { recursive: true })
+  const log = openSync(`${logs}/balancer.log`, 'a')
+  const words = [process.execPath, mainFile, 'balancer', '--server', serverUrls(config).join(','), ...listen.flatMap((place) => ['--listen', place])]
+  const child = spawn('nsenter', [`--net=/proc/${switchPid}/ns/net`, '--', 'sh', '-c', 'while :; do "$@"; sleep 0.2; done', 'sh', ...words], {
+    detached: true, stdio: ['ignore', log, log], cwd: '/', env: environment(config.name, switchHost),
+  })
+  closeSync(log)
+  child.unref()
+}
+
 /** The process that holds the switch, when it lives. */
 export function findSwitch(cluster: string): number | undefined {
   return hostProcesses(cluster).find(({ host }) => host === switchHost)?.pid
@@ -67,9 +81,10 @@ export async function startHost(config: ClusterConfigFile, host: string, { progr
     detached: true, stdio: ['pipe', log, log], cwd: '/',
     env: environment(config.name, host, {
       FAIRWAY_STATE: paths.root,
-      FAIRWAY_ROLE: host === controlPlaneHost ? 'control-plane' : 'node',
+      FAIRWAY_ROLE: isControlPlane(host) ? 'control-plane' : 'node',
       FAIRWAY_NODE: process.execPath,
       FAIRWAY_MAIN: mainFile,
+      FAIRWAY_ETCD_ARGS: (programs.etcd ?? []).join(' '),
       FAIRWAY_SERVER_ARGS: (programs.server ?? []).join(' '),
       FAIRWAY_AGENT_ARGS: (programs.agent ?? []).join(' '),
       FAIRWAY_DNS_ARGS: (programs.dns ?? []).join(' '),

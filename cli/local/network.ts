@@ -14,7 +14,7 @@ import { RouteSocket } from '../../netlink/route/index.ts'
 import type { Link } from '../../netlink/route/index.ts'
 import { writeSysctl } from '../../netlink/sysctl.ts'
 import { rangesOf } from './addressing.ts'
-import { hostAddresses } from './config.ts'
+import { balancerAddresses, hostAddresses, hostPlace } from './config.ts'
 import type { ClusterConfigFile } from './config.ts'
 
 const bridge = 'bridge'
@@ -31,8 +31,8 @@ export function machineLink({ subnet }: Pick<ClusterConfigFile, 'subnet'>): stri
  * A host that is stopped and started again keeps its hardware address, as a real one does: its neighbours would otherwise send to the old one for
  * half a minute. 02 says that it is locally administered; the rest is the number of the network and the host's place in it.
  */
-function macOf({ subnet, nodes }: ClusterConfigFile, host: string): string {
-  return ['02', '46', '0a', '5a', ...[subnet, 11 + nodes.indexOf(host)].map((number) => number.toString(16).padStart(2, '0'))].join(':')
+function macOf(config: ClusterConfigFile, host: string): string {
+  return ['02', '46', '0a', '5a', ...[config.subnet, hostPlace(config, host)].map((number) => number.toString(16).padStart(2, '0'))].join(':')
 }
 
 function altName(cluster: string): string {
@@ -57,7 +57,11 @@ export function connectMachine(config: ClusterConfigFile, switchPid: number): vo
       if (isExists(error)) throw new Error(`Cannot connect this machine to the cluster: a link ${name} is there already; another cluster or program made it`, { cause: error })
       throw error
     }
-    ports.links.set(machinePort, { master: ports.links.get(bridge)?.index })
+    const link = ports.links.get(bridge)?.index ?? 0
+    ports.links.set(machinePort, { master: link })
+    if ((config.controlPlanes ?? 1) === 1) return
+    ports.links.set('lo', { up: true })
+    for (const [at, { hostPrefixLength: prefixLength }] of rangesOf(config.ipFamily).entries()) ports.addresses.add({ link, address: balancerAddresses(config)[at] ?? '', prefixLength, noDad: true })
   })
   const link = route.links.get(name)?.index ?? 0
   route.links.addAltName(name, altName(config.name))

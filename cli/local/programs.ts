@@ -1,7 +1,8 @@
 /** What runs in each local host, with which arguments. Paths are as the host sees them. */
 import { inUrl, rangesOf } from './addressing.ts'
-import { controlPlaneHost, hostAddress, hostAddresses, serverUrl, apiServerPort } from './config.ts'
+import { apiServerPort, balancerAddresses, hostAddress, hostAddresses, isControlPlane, serverUrls } from './config.ts'
 import type { ClusterConfigFile } from './config.ts'
+import { etcdArguments, etcdFlags } from './etcd.ts'
 import type { HostPrograms } from './host.ts'
 import { clusterPaths } from './paths.ts'
 
@@ -17,16 +18,17 @@ const shared = { kubeconfig: 'fairway/admin.kubeconfig', token: 'fairway/join-to
 const failureDetection = { gracePeriodSeconds: 12, leaseDurationSeconds: 12, tolerationSeconds: 5 } as const
 
 export function programsOf(config: ClusterConfigFile, host: string): HostPrograms {
-  return host === controlPlaneHost ? { server: serverArguments(config) } : { agent: agentArguments(config, host), dns: dnsArguments(config) }
+  if (!isControlPlane(host)) return { agent: agentArguments(config, host), dns: dnsArguments(config) }
+  return { server: serverArguments(config, host), ...(config.store === 'etcd' ? { etcd: etcdArguments(config, host) } : {}) }
 }
 
-function serverArguments(config: ClusterConfigFile): string[] {
+function serverArguments(config: ClusterConfigFile, host: string): string[] {
   const ranges = rangesOf(config.ipFamily)
   return [
     '--service-cluster-ip-range', ranges.map(({ serviceRange }) => serviceRange).join(','), '--cluster-cidr', ranges.map(({ podRange }) => podRange).join(','),
     '--cluster-dns', ranges.map(({ clusterDns }) => clusterDns).join(','),
-    '--data-dir', `${state}/server`, '--store', 'sqlite', '--bind', ranges[0].unspecified, '--port', String(apiServerPort),
-    '--advertise-address', hostAddress(config, controlPlaneHost), '--route-pods',
+    '--data-dir', `${state}/server`, ...(config.store === 'etcd' ? etcdFlags(config, host) : ['--store', 'sqlite']), '--bind', ranges[0].unspecified, '--port', String(apiServerPort),
+    '--advertise-address', hostAddress(config, host), '--route-pods', ...balancerAddresses(config).flatMap((address) => ['--tls-san', address]),
     '--write-kubeconfig', `/var/lib/${shared.kubeconfig}`, '--write-token', `/var/lib/${shared.token}`,
     '--node-monitor-grace-period', `${failureDetection.gracePeriodSeconds}s`,
     '--default-not-ready-toleration-seconds', String(failureDetection.tolerationSeconds),
@@ -38,7 +40,7 @@ function agentArguments(config: ClusterConfigFile, host: string): string[] {
   const ranges = rangesOf(config.ipFamily)
   return [
     '--service-cluster-ip-range', ranges.map(({ serviceRange }) => serviceRange).join(','), '--cluster-dns', ranges.map(({ clusterDns }) => clusterDns).join(','),
-    '--server', serverUrl(config), '--token-file', `/var/lib/${shared.token}`, '--node-name', host, '--node-ip', hostAddresses(config, host).join(','),
+    '--server', serverUrls(config).join(','), '--token-file', `/var/lib/${shared.token}`, '--node-name', host, '--node-ip', hostAddresses(config, host).join(','),
     '--data-dir', `${state}/agent`, '--overlay', config.overlay, '--node-lease-duration-seconds', String(failureDetection.leaseDurationSeconds),
   ]
 }

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { nodes, pods } from '../../api/resources.ts'
 import type { Node } from '../../api/types.ts'
-import { controlPlaneHost, hostAddress, serverUrl } from './config.ts'
+import { controlPlaneHosts, hostAddress, hostsOf, isControlPlane, serverUrl } from './config.ts'
 import type { ClusterConfigFile } from './config.ts'
 import { findSwitch } from './host.ts'
 import { adminClient, isReady } from './nodes-ready.ts'
@@ -33,22 +33,22 @@ export interface ClusterStatus {
   readonly hosts: readonly HostStatus[]
 }
 
-const programNames = { controlPlane: ['server'], node: ['engine', 'agent', 'dns'] } as const
+const programNames = { sqlite: ['server'], etcd: ['etcd', 'server'], node: ['engine', 'agent', 'dns'] } as const
 const apiTimeoutMs = 3000
 
 export async function clusterStatus(config: ClusterConfigFile): Promise<ClusterStatus> {
   const { name } = config
   const inits = hostInits(name)
   const switchPid = findSwitch(name)
-  const seen = inits.has(controlPlaneHost) ? await askApi(name) : { error: `the host ${controlPlaneHost} is stopped`, nodes: [], podCounts: new Map<string, number>() }
-  const hosts = [controlPlaneHost, ...config.nodes].map((host): HostStatus => {
+  const seen = controlPlaneHosts(config).some((host) => inits.has(host)) ? await askApi(name) : { error: `${controlPlaneHosts(config).length === 1 ? 'the host' : 'each of the hosts'} ${controlPlaneHosts(config).join(', ')} is stopped`, nodes: [], podCounts: new Map<string, number>() }
+  const hosts = hostsOf(config).map((host): HostStatus => {
     const init = inits.get(host)
     const node = seen.nodes.find(({ metadata }) => metadata.name === host)
     return {
       host,
       address: hostAddress(config, host),
       state: init === undefined ? 'stopped' : switchPid !== undefined && isPlugged(switchPid, host) ? 'running' : 'unplugged',
-      programs: init === undefined ? [] : programsIn(init, host === controlPlaneHost ? programNames.controlPlane : programNames.node, name, host),
+      programs: init === undefined ? [] : programsIn(init, isControlPlane(host) ? programNames[config.store ?? 'sqlite'] : programNames.node, name, host),
       ...(node === undefined ? {} : { node: { ready: isReady(node), podCIDR: node.spec?.podCIDR ?? '', pods: seen.podCounts.get(host) ?? 0 } }),
     }
   })

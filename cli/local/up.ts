@@ -4,12 +4,14 @@ import { dirname } from 'node:path'
 import { load } from 'js-yaml'
 import type { Backend } from '../../cni/index.ts'
 import { builtInImage } from '../images/built-in.ts'
+import { inUrl } from './addressing.ts'
 import type { IpFamily } from './addressing.ts'
-import { clusterNames, controlPlaneHost, readConfig, serverUrl, writeConfig } from './config.ts'
-import type { ClusterConfigFile } from './config.ts'
+import { balancerAddresses, clusterNames, apiServerPort, hostsOf, isControlPlane, readConfig, serverUrl, writeConfig } from './config.ts'
+import type { ClusterConfigFile, LocalStore } from './config.ts'
 import { removeCluster } from './down.ts'
 import { engineReady, loadBuiltIn, waitForProgram } from './engine.ts'
-import { findSwitch, startHost, startSwitch, stopAllHosts, stopHost } from './host.ts'
+import { requireEtcd, shareKeys } from './etcd.ts'
+import { findSwitch, startHost, startSwitch, startSwitchBalancer, stopAllHosts, stopHost } from './host.ts'
 import { takeLock } from './lock.ts'
 import { connectHost, connectMachine, freeSubnet } from './network.ts'
 import { nodesReady } from './nodes-ready.ts'
@@ -24,6 +26,8 @@ import { addUserContext, contextName, userKubeconfigFile } from './user-kubeconf
 export interface UpOptions {
   readonly name: string
   readonly nodes: number
+  readonly controlPlanes: number
+  readonly store: LocalStore
   readonly overlay: Backend
   readonly ipFamily: IpFamily
   readonly outbound: boolean
@@ -46,7 +50,7 @@ export async function up(options: UpOptions): Promise<UpResult> {
   if (present !== undefined || hostProcesses(name).length > 0 || existsSync(clusterPaths(name).root)) await removeCluster(name)
   signal.throwIfAborted()
   const config = await newConfig(options)
-  await takingBack((ended) => startCluster(config, [controlPlaneHost, ...config.nodes], { ...options, signal: ended }), signal, {
+  await takingBack((ended) => startCluster(config, hostsOf(config), { ...options, signal: ended }), signal, {
     stop: () => stopAllHosts(name),
     remove: () => removeCluster(name),
   })
@@ -54,11 +58,11 @@ export async function up(options: UpOptions): Promise<UpResult> {
 }
 
 /** Chooses a network; one cluster after the other, so that no two choose the same. */
-async function newConfig({ name, nodes, overlay, ipFamily, outbound }: UpOptions): Promise<ClusterConfigFile> {
+async function newConfig({ name, nodes, controlPlanes, store, overlay, ipFamily, outbound }: UpOptions): Promise<ClusterConfigFile> {
   await using _lock = await takeLock('networks')
   const taken = new Set(clusterNames().filter((other) => other !== name).flatMap((other) => subnetOf(other) ?? []))
   const config: ClusterConfigFile = {
-    version: 1, name, overlay, ipFamily, outbound, nodes: Array.from({ length: nodes }, (_, index) => `node-${index + 1}`),
+    version: 1, name, controlPlanes, store, overlay, ipFamily, outbound, nodes: Array.from({ length: nodes }, (_, index) => `node-${index + 1}`),
     subnet: freeSubnet(taken), complete: false, userKubeconfig: userKubeconfigFile(),
   }
   writeConfig(config)
@@ -76,10 +80,10 @@ function subnetOf(cluster: string): number | undefined {
 /** Starts those hosts of a complete cluster that do not run. */
 async function startStopped(config: ClusterConfigFile, options: UpOptions): Promise<UpResult['was']> {
   const running = hostInits(config.name)
-  const stopped = [controlPlaneHost, ...config.nodes].filter((host) => !running.has(host))
+  const stopped = hostsOf(config).filter((host) => !running.has(host))
   if (stopped.length === 0 && findSwitch(config.name) !== undefined) return 'running'
   // Without the switch the hosts that run are cut off for good.
-  const hosts = findSwitch(config.name) === undefined ? [controlPlaneHost, ...config.nodes] : stopped
+  const hosts = findSwitch(config.name) === undefined ? hostsOf(config) : stopped
   for (const host of hosts) await stopHost(config.name, host)
   const stop = async (): Promise<void> => {
     for (const host of hosts) await stopHost(config.name, host)
@@ -110,10 +114,15 @@ async function takingBack(start: (ended: AbortSignal) => Promise<void>, signal: 
 export async function startCluster(config: ClusterConfigFile, hosts: readonly string[], { progress, signal }: Pick<UpOptions, 'progress' | 'signal'>): Promise<void> {
   const { name } = config
   const startedAt = Date.now()
+  if (config.store === 'etcd') {
+    requireEtcd()
+    await shareKeys(config)
+  }
   const pids = await progress.step('hosts and the network between them', () => startHosts(config, hosts, signal))
-  const nodes = hosts.filter((host) => host !== controlPlaneHost)
+  const [controlPlanes, nodes] = [hosts.filter(isControlPlane), hosts.filter((host) => !isControlPlane(host))]
   const controlPlane = progress.step('control plane', async () => {
-    if (hosts.includes(controlPlaneHost)) await controlPlaneReady(config, signal)
+    await Promise.all(controlPlanes.map((host) => controlPlaneReady(config, host, signal)))
+    if (controlPlanes[0] !== undefined) takeCredentials(config, controlPlanes[0])
     shareToken(config, nodes)
   })
   const engines = nodes.length === 0 ? undefined : progress.step('container engines with the built-in image', (detail) => enginesReady(config, pids, { detail, signal }))
@@ -125,7 +134,7 @@ export async function startCluster(config: ClusterConfigFile, hosts: readonly st
 
 async function enginesReady(config: ClusterConfigFile, pids: ReadonlyMap<string, number>, { detail, signal }: { readonly detail: Detail; readonly signal: AbortSignal }): Promise<void> {
   const image = builtInImage()
-  const nodes = [...pids].filter(([host]) => host !== controlPlaneHost)
+  const nodes = [...pids].filter(([host]) => !isControlPlane(host))
   let ready = 0
   await Promise.all(nodes.map(async ([host, pid]) => {
     await loadBuiltIn(await engineReady(config, { host, pid, signal }), image)
@@ -140,13 +149,14 @@ async function startHosts(config: ClusterConfigFile, hosts: readonly string[], s
     switchPid = await startSwitch(config.name)
     connectMachine(config, switchPid)
     if (config.outbound === true) await openOutbound(config)
+    if ((config.controlPlanes ?? 1) > 1) startSwitchBalancer(config, switchPid, balancerAddresses(config).map((address) => `${inUrl(address)}:${apiServerPort}`))
   }
   const nameservers = hostNameservers()
   const pids = new Map<string, number>()
   signal.throwIfAborted()
   await Promise.all(hosts.map(async (host) => {
     const { kubeconfig, token } = sharedFiles(config.name, host)
-    if (host === controlPlaneHost) for (const file of [kubeconfig, token]) rmSync(file, { force: true })
+    if (isControlPlane(host)) for (const file of [kubeconfig, token]) rmSync(file, { force: true })
     const { pid, go } = await startHost(config, host, { programs: programsOf(config, host), nameservers })
     connectHost(config, switchPid, { host, pid })
     go()
@@ -155,10 +165,15 @@ async function startHosts(config: ClusterConfigFile, hosts: readonly string[], s
   return pids
 }
 
-/** Resolves when the API server has written the credentials: it serves then. They are copied to where `kubeconfig` looks for them. */
-async function controlPlaneReady(config: ClusterConfigFile, signal: AbortSignal): Promise<void> {
-  const { kubeconfig, token } = sharedFiles(config.name, controlPlaneHost)
-  await waitForProgram(config.name, { host: controlPlaneHost, program: 'server', what: 'the control plane', signal }, () => existsSync(kubeconfig) && existsSync(token))
+/** Resolves when the API server of a host has written the credentials: it serves then. */
+async function controlPlaneReady(config: ClusterConfigFile, host: string, signal: AbortSignal): Promise<void> {
+  const { kubeconfig, token } = sharedFiles(config.name, host)
+  await waitForProgram(config.name, { host, program: 'server', what: 'the control plane', signal }, () => existsSync(kubeconfig) && existsSync(token))
+}
+
+/** Copies the credentials to where `kubeconfig` looks for them. */
+function takeCredentials(config: ClusterConfigFile, host: string): void {
+  const { kubeconfig, token } = sharedFiles(config.name, host)
   const paths = clusterPaths(config.name)
   writePrivate(paths.kubeconfig, renamed(readFileSync(kubeconfig, 'utf8'), config))
   copyFileSync(token, paths.token)

@@ -1,10 +1,12 @@
 /** The control plane: an API server, and beside it, in the same process, the scheduler and the controllers. */
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { dirname } from 'node:path'
 import { Client } from '../../api/client.ts'
 import { systemClock } from '../../api/clock.ts'
 import type { Component } from '../../api/component.ts'
 import { createLogger } from '../../api/log.ts'
+import { startElected } from '../../api/leader-election.ts'
 import type { LogLevel } from '../../api/log.ts'
 import { openStore, startApiServer } from '../../controlplane/apiserver/index.ts'
 import type { ApiServer } from '../../controlplane/apiserver/index.ts'
@@ -18,6 +20,7 @@ export interface ApiServerFlags {
   readonly bind: string
   readonly port: number
   readonly advertiseAddress?: string
+  readonly tlsSan?: readonly string[]
   readonly writeKubeconfig?: string
   readonly auditLogPath?: string
   readonly writeToken?: string
@@ -40,6 +43,7 @@ export async function serveApi(flags: ApiServerFlags): Promise<ApiServer> {
     bind: flags.bind,
     port: flags.port,
     ...(flags.advertiseAddress === undefined ? {} : { advertiseAddress: flags.advertiseAddress }),
+    ...(flags.tlsSan === undefined ? {} : { serverNames: flags.tlsSan }),
     serviceClusterIPRange: flags.serviceClusterIpRange,
     serviceNodePortRange: flags.serviceNodePortRange,
     clusterDnsAddress: flags.clusterDns,
@@ -66,6 +70,7 @@ export interface ServerFlags extends ApiServerFlags {
   readonly clusterCidr: readonly string[]
   readonly nodeMonitorGracePeriod: number
   readonly routePods?: boolean
+  readonly leaderElect?: boolean
 }
 
 /** All of the control plane. */
@@ -77,10 +82,14 @@ export async function startControlPlane(flags: ServerFlags): Promise<Component> 
   const part = (name: string): { client: Client; clock: typeof systemClock; random: typeof Math.random; log: typeof log } => ({
     client: new Client(server.transport({ name: `system:${name}`, groups: ['system:masters', 'system:authenticated'] })), clock: systemClock, random: Math.random, log: log.with({ part: name }),
   })
+  // The same after a restart, so that one who was leading need not wait for itself.
+  const identity = `${hostname()}_${flags.advertiseAddress ?? flags.bind}_${server.port}`
+  const elected = (name: string, start: (options: ReturnType<typeof part>) => Component | Promise<Component>) => async (): Promise<Component> =>
+    flags.leaderElect === true ? startElected({ ...part(name), name, identity, start: async () => start(part(name)) }) : start(part(name))
   return together([
     () => Promise.resolve(server),
-    () => startScheduler(part('kube-scheduler')),
-    () => startControllers({ ...part('kube-controller-manager'), rootCA: server.caCertificate, clusterCIDRs: flags.clusterCidr, nodeMonitorGracePeriodMs: flags.nodeMonitorGracePeriod }),
+    elected('kube-scheduler', startScheduler),
+    elected('kube-controller-manager', (options) => startControllers({ ...options, rootCA: server.caCertificate, clusterCIDRs: flags.clusterCidr, nodeMonitorGracePeriodMs: flags.nodeMonitorGracePeriod })),
     ...(flags.routePods === true ? [async () => (await import('./pod-routes.ts')).startPodRoutes(part('pod-routes'))] : []),
   ])
 }

@@ -116,6 +116,7 @@ class Server implements ApiServer {
   readonly #advertised: string
   readonly #kubernetesAddress: string
   readonly #serving: Serving
+  readonly #shared: SharedStore
   readonly #handler: ReturnType<typeof createHandler>
   readonly #settleDone: { resolve: () => void; reject: (error: Error) => void }
   readonly #aggregation: Aggregation
@@ -157,8 +158,9 @@ class Server implements ApiServer {
       random,
     }
     this.#aggregation = new Aggregation({ cache, registry, writer: this.#serving.writer, outbound, credential: credentials.frontProxy, clock, random, log })
+    this.#shared = new SharedStore(store, cache, clock)
     this.#audit = options.auditLogPath === undefined ? undefined : new AuditLog(options.auditLogPath, clock, log)
-    this.#handler = createHandler({ aggregation: this.#aggregation, serving: this.#serving, shared: new SharedStore(store, cache, clock), ...(this.#audit === undefined ? {} : { audit: this.#audit }), log, caCertificate: credentials.authority.certificate, serverAddress: () => `${this.#advertised}:${this.port}`, notReady: () => this.#notReady ?? this.#health?.trouble, isStopping: () => this.#stopping !== undefined })
+    this.#handler = createHandler({ aggregation: this.#aggregation, serving: this.#serving, shared: this.#shared, ...(this.#audit === undefined ? {} : { audit: this.#audit }), log, caCertificate: credentials.authority.certificate, serverAddress: () => `${this.#advertised}:${this.port}`, notReady: () => this.#notReady ?? this.#health?.trouble, isStopping: () => this.#stopping !== undefined })
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.done = promise
     this.#settleDone = { resolve, reject }
@@ -183,15 +185,7 @@ class Server implements ApiServer {
     await cache.start((error) => this.#lost(error), () => this.#serving.watches.endAll())
     const { handle, upgrade } = this.#handler
     this.#https = await startHttpsServer({ bind, port, credential: this.#credentials.server, clientCa: this.caCertificate, handle, upgrade, clock, log })
-    await ensureBootstrapObjects({ writer, registry }, {
-      kubernetesAddress: this.#kubernetesAddress,
-      clusterDnsAddresses: this.#options.clusterDnsAddress?.split(',') ?? serviceRanges(this.#options).map((range) => addressIn(range, 10)),
-      caCertificate: this.caCertificate,
-      frontProxyCa: this.#credentials.frontProxy.ca,
-      serviceRanges: serviceRanges(this.#options),
-    })
-    // A loopback address is not where pods find us.
-    if (!this.#advertised.startsWith('127.') && this.#advertised !== '::1') this.#release.push(await keepKubernetesEndpoints({ cache, writer, registry, clock, log, address: this.#advertised, port: this.port, isShared: store.isShared }))
+    await this.#shared.alone('bootstrap', () => this.#bootstrap())
     const requests = registry.named('certificatesigningrequests.certificates.k8s.io')
     if (requests !== undefined) this.#release.push(startCertificateSigning({ cache, writer, descriptor: requests, authority: this.#credentials.authority, now: () => clock.now(), log }))
     const definitions = registry.named('customresourcedefinitions.apiextensions.k8s.io')
@@ -205,6 +199,21 @@ class Server implements ApiServer {
     this.#release.push(() => health.stop())
     this.#notReady = undefined
     log.info('the API server is ready', { url: this.url })
+  }
+
+  /** What must be there before anybody comes; of several servers that start at once, one after the other. */
+  async #bootstrap(): Promise<void> {
+    const { store, clock, log } = this.#options
+    const { cache, writer, registry } = this.#serving
+    await ensureBootstrapObjects({ writer, registry }, {
+      kubernetesAddress: this.#kubernetesAddress,
+      clusterDnsAddresses: this.#options.clusterDnsAddress?.split(',') ?? serviceRanges(this.#options).map((range) => addressIn(range, 10)),
+      caCertificate: this.caCertificate,
+      frontProxyCa: this.#credentials.frontProxy.ca,
+      serviceRanges: serviceRanges(this.#options),
+    })
+    // A loopback address is not where pods find us.
+    if (!this.#advertised.startsWith('127.') && this.#advertised !== '::1') this.#release.push(await keepKubernetesEndpoints({ cache, writer, registry, clock, log, address: this.#advertised, port: this.port, isShared: store.isShared }))
   }
 
   stop(): Promise<void> {

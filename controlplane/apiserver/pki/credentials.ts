@@ -30,6 +30,8 @@ export interface CredentialOptions {
 /** A certificate is made anew when it has less time than this. */
 const renewBeforeMs = 30 * 86_400_000
 const masters = 'system:masters'
+/** What servers on one store must have in common: each makes the rest for itself. */
+export const sharedCredentialFiles = ['ca.pem', 'front-proxy-ca.pem', 'service-account.pem'] as const
 export const frontProxyName = 'front-proxy-client'
 
 /** Loads what is there, and makes what is missing, about to expire or, for the server's certificate, of other names. */

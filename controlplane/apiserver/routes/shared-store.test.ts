@@ -16,6 +16,11 @@ t.test('several API servers on one etcd are one API', { skip: !hasEtcd && 'needs
   const first = await start({ advertiseAddress: '192.0.2.1', bind: '127.0.0.1', port: 0 })
   const second = await start({ advertiseAddress: '192.0.2.2', bind: '127.0.0.2', port: first.server.port })
 
+  await t.test('several may start at once on an empty etcd', async (t) => {
+    const started = await Promise.all([1, 2, 3].map(() => startTestServer(t, { store: openEtcdStore({ endpoints: [member.url], root: '/at-once' }) })))
+    for (const { server } of started) t.equal((await ask(server, 'GET', '/api/v1/namespaces/kube-public')).status, 200)
+  })
+
   await t.test('what is written at one is read at the other at once', async (t) => {
     for (let i = 0; i < 20; i++) {
       await ask(first.server, 'POST', '/api/v1/namespaces/default/configmaps', { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: `a-${i}` } })

@@ -8,7 +8,7 @@ import { StatusError } from '../status.ts'
 import type { Call } from './call.ts'
 
 /** Under '/registry/', so that a watch of the cache sees its revisions go by; no resource has this prefix. */
-const lockKey = (plural: string): string => `/registry/locks/${plural}`
+const lockKey = (what: string): string => `/registry/locks/${what}`
 /** A lock that stays the same for so long belongs to a server that has died. */
 const lockLifeMs = 5000
 const pauseMs = 5
@@ -34,7 +34,13 @@ export class SharedStore {
     if (info.subresource !== '' || descriptor.group !== '' || !allocating.has(descriptor.plural)) {
       return info.verb === 'create' ? this.#hopefully(work) : this.#informed(work)
     }
-    const release = await this.#lock(lockKey(descriptor.plural))
+    return this.alone(descriptor.plural, work)
+  }
+
+  /** Does what only one server may do at a time, on a cache that knows what the others have done. */
+  async alone<T>(what: string, work: () => Promise<T>): Promise<T> {
+    if (!this.#store.isShared) return work()
+    const release = await this.#lock(lockKey(what))
     try {
       await this.#cache.upToDate()
       return await work()
