@@ -10,6 +10,7 @@ import type { Logger } from '../../api/log.ts'
 import type { Transport } from '../../api/transport.ts'
 import type { Store } from '../store/index.ts'
 import { createAdmission } from './admission/index.ts'
+import type { WriteQuota } from './admission/quota.ts'
 import { Aggregation } from './aggregation/index.ts'
 import { AuditLog } from './audit.ts'
 import { Authenticator } from './authentication/index.ts'
@@ -142,7 +143,11 @@ class Server implements ApiServer {
     const { notReadyTolerationSeconds = 300, unreachableTolerationSeconds = 300 } = options
     const registry = new Registry(descriptors)
     const outbound = new Outbound({ cache, clock, random })
-    const admission = createAdmission({ authorizer, registry, outbound, log, notReadyTolerationSeconds, unreachableTolerationSeconds })
+    const writeQuota: WriteQuota = async (namespace, name, make) => {
+      const descriptor = registry.named('resourcequotas')
+      if (descriptor !== undefined) await this.#serving.writer.update({ descriptor, namespace, name }, { part: 'status', make }, { user: serverUser })
+    }
+    const admission = createAdmission({ authorizer, registry, outbound, log, notReadyTolerationSeconds, unreachableTolerationSeconds, writeQuota })
     this.#serving = {
       registry,
       cache,

@@ -14,6 +14,7 @@ import { nodeLifecycleController } from './node-lifecycle/index.ts'
 import { taintEvictionController } from './node-lifecycle/taint-eviction.ts'
 import { podGCController } from './pod-gc/index.ts'
 import { replicaSetController } from './replica-set/index.ts'
+import { resourceQuotaController } from './resource-quota/index.ts'
 import { rootCAController, serviceAccountController } from './service-accounts.ts'
 import { statefulSetController } from './stateful-set/index.ts'
 
@@ -34,6 +35,7 @@ const factories: Readonly<Record<string, ControllerFactory>> = {
   'pod-garbage-collector': podGCController,
   'garbage-collector': garbageController,
   'namespace': namespaceController,
+  'resourcequota': resourceQuotaController,
   'serviceaccount': serviceAccountController,
   'root-ca-certificate-publisher': rootCAController,
 }

@@ -11,15 +11,20 @@ import { checkNodeWrite } from './node-restriction.ts'
 import { admitPod } from './pod.ts'
 import type { PodAdmissionOptions } from './pod.ts'
 import { checkPolicies } from './policies.ts'
+import { Quotas } from './quota.ts'
+import type { WriteQuota } from './quota.ts'
 import type { Admission, AdmissionRequest } from './request.ts'
 import { Webhooks } from './webhooks.ts'
 import type { WebhookOptions } from './webhooks.ts'
 
-export interface AdmissionOptions extends PodAdmissionOptions, WebhookOptions {}
+export interface AdmissionOptions extends PodAdmissionOptions, WebhookOptions {
+  readonly writeQuota: WriteQuota
+}
 
 /** The plugins that are always on. */
 export function createAdmission(options: AdmissionOptions): Admission {
   const webhooks = new Webhooks(options)
+  const quotas = new Quotas(options.writeQuota)
   return {
     mutate(request) {
       mutateBuiltIn(request, options)
@@ -27,9 +32,8 @@ export function createAdmission(options: AdmissionOptions): Admission {
     },
     validate(request) {
       validateBuiltIn(request, options)
-      const policies = checkPolicies(request, options)
-      if (policies !== undefined) return policies.then(() => webhooks.validate(request)).then(() => undefined)
-      return webhooks.validate(request)?.then(() => undefined)
+      const asked = checkPolicies(request, options)?.then(() => webhooks.validate(request)) ?? webhooks.validate(request)
+      return asked === undefined ? quotas.charge(request) : asked.then(() => quotas.charge(request))
     },
   }
 }

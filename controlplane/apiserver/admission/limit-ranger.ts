@@ -55,7 +55,7 @@ function mergeDefaults(container: Container, defaults: { readonly limits: Resour
   const notes: string[] = []
   for (const kind of ['requests', 'limits'] as const) {
     const own = container.resources?.[kind] ?? {}
-    const missing = Object.keys(defaults[kind]).filter((name) => own[name] === undefined).sort()
+    const missing = Object.keys(defaults[kind]).filter((name) => !Object.hasOwn(own, name)).sort()
     if (missing.length === 0) continue
     container.resources = { ...container.resources, [kind]: { ...own, ...Object.fromEntries(missing.map((name) => [name, defaults[kind][name] ?? '0'])) } }
     notes.push(`${missing.join(', ')} ${kind.slice(0, -1)} for ${what} ${container.name}`)
@@ -99,7 +99,7 @@ function claimErrors(item: LimitItem, claim: Readonly<Record<string, unknown>>):
   return [
     ...Object.entries(item.min ?? {}).map(([name, enforced]) => minimum(item, name, enforced, requests, {})),
     ...Object.entries(item.max ?? {}).map(([name, enforced]) => {
-      const request = requests[name]
+      const request = of(requests, name)
       const said = `maximum ${name} usage per ${item.type ?? ''} is ${enforced}`
       if (request === undefined) return `${said}.  No request is specified`
       return parseQuantity(request) > parseQuantity(enforced) ? `${said}, but request is ${request}` : undefined
@@ -115,21 +115,28 @@ function errorsOf(item: LimitItem, requests: Resources, limits: Resources): stri
   ].filter((error) => error !== undefined)
 }
 
-function minimum({ type = '' }: LimitItem, name: string, enforced: Quantity, { [name]: request }: Resources, { [name]: limit }: Resources): string | undefined {
+function of(list: Resources, name: string): Quantity | undefined {
+  return Object.hasOwn(list, name) ? list[name] : undefined
+}
+
+function minimum({ type = '' }: LimitItem, name: string, enforced: Quantity, requests: Resources, limits: Resources): string | undefined {
+  const [request, limit] = [of(requests, name), of(limits, name)]
   const said = `minimum ${name} usage per ${type} is ${enforced}`
   if (request === undefined) return `${said}.  No request is specified`
   if (parseQuantity(request) < parseQuantity(enforced)) return `${said}, but request is ${request}`
   return limit !== undefined && parseQuantity(limit) < parseQuantity(enforced) ? `${said}, but limit is ${limit}` : undefined
 }
 
-function maximum({ type = '' }: LimitItem, name: string, enforced: Quantity, { [name]: request }: Resources, { [name]: limit }: Resources): string | undefined {
+function maximum({ type = '' }: LimitItem, name: string, enforced: Quantity, requests: Resources, limits: Resources): string | undefined {
+  const [request, limit] = [of(requests, name), of(limits, name)]
   const said = `maximum ${name} usage per ${type} is ${enforced}`
   if (limit === undefined) return `${said}.  No limit is specified`
   if (parseQuantity(limit) > parseQuantity(enforced)) return `${said}, but limit is ${limit}`
   return request !== undefined && parseQuantity(request) > parseQuantity(enforced) ? `${said}, but request is ${request}` : undefined
 }
 
-function ratio({ type = '' }: LimitItem, name: string, enforced: Quantity, { [name]: request }: Resources, { [name]: limit }: Resources): string | undefined {
+function ratio({ type = '' }: LimitItem, name: string, enforced: Quantity, requests: Resources, limits: Resources): string | undefined {
+  const [request, limit] = [of(requests, name), of(limits, name)]
   const said = `${name} max limit to request ratio per ${type} is ${enforced}`
   if (request === undefined || parseQuantity(request) === 0) return `${said}, but no request is specified or request is 0`
   if (limit === undefined || parseQuantity(limit) === 0) return `${said}, but no limit is specified or limit is 0`

@@ -10,7 +10,7 @@ import {
 } from './columns/core.ts'
 import { podColumns } from './columns/pod.ts'
 import { rowsOf } from './row.ts'
-import { claimStrategy, endpointsStrategy, limitRangeStrategy, volumeStrategy } from './strategies/cluster.ts'
+import { claimStrategy, endpointsStrategy, limitRangeStrategy, quotaStrategy, volumeStrategy } from './strategies/cluster.ts'
 import { configMapStrategy, eventStrategy, nodeStrategy, secretStrategy } from './strategies/config.ts'
 import { namespaceStrategy } from './strategies/namespace.ts'
 import { podStrategy } from './strategies/pod.ts'
@@ -89,7 +89,7 @@ export function coreRows(serviceClusterIPRanges: readonly string[], nodePortRang
       scale: { specReplicasPath: '.spec.replicas', statusReplicasPath: '.status.replicas', labelSelectorPath: '.spec.selector' },
       fieldSelectors: fields<ReplicationController>({ 'status.replicas': ({ status }) => String(status?.replicas ?? 0) }),
     }),
-    namespaced('ResourceQuota', 'resourcequotas', resourceQuotaColumns, { shortNames: ['quota'], subresources: ['status'] }),
+    namespaced('ResourceQuota', 'resourcequotas', resourceQuotaColumns, { shortNames: ['quota'], subresources: ['status'], strategy: quotaStrategy }),
     namespaced('Secret', 'secrets', secretColumns, { strategy: secretStrategy, fieldSelectors: fields<Secret>({ type: ({ type }) => type ?? '' }) }),
     namespaced('ServiceAccount', 'serviceaccounts', serviceAccountColumns, { shortNames: ['sa'], subresources: ['token'] }),
     namespaced('Service', 'services', serviceColumns, {

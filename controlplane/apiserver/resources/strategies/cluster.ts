@@ -9,6 +9,7 @@ import { defaultClaim } from '../defaults/workload.ts'
 import { validateBinding, validateBindingUpdate, validateClusterRole, validateRole, validateSigningRequest } from '../validation/access.ts'
 import { validateEndpoints, validateEndpointSlice, validateEndpointSliceUpdate, validateIngress, validateLease } from '../validation/network.ts'
 import { validateNetworkPolicy } from '../validation/network-policy.ts'
+import { validateLimitRange, validateQuota, validateQuotaUpdate } from '../validation/quota.ts'
 import { validateClaim, validatePriorityClass, validatePriorityClassUpdate, validateStorageClass, validateVolume } from '../validation/storage.ts'
 import { strategyOf } from './rules.ts'
 
@@ -30,7 +31,8 @@ export const clusterRoleBindingStrategy = strategyOf<RoleBinding>({
   validate: (binding, errors) => validateBinding(binding, ['ClusterRole'], errors),
   validateUpdate: validateBindingUpdate,
 })
-export const limitRangeStrategy = strategyOf<LimitRange>({ defaults: defaultLimitRange })
+export const limitRangeStrategy = strategyOf<LimitRange>({ defaults: defaultLimitRange, validate: validateLimitRange })
+export const quotaStrategy = strategyOf<AnyObject>({ validate: validateQuota, validateUpdate: validateQuotaUpdate })
 export const storageClassStrategy = strategyOf<AnyObject>({ defaults: defaultStorageClass, validate: validateStorageClass })
 export const csiDriverStrategy = strategyOf<AnyObject>({ defaults: defaultCSIDriver })
 export const priorityClassStrategy = strategyOf<AnyObject>({ defaults: defaultPriorityClass, validate: validatePriorityClass, validateUpdate: validatePriorityClassUpdate })
