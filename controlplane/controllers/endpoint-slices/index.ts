@@ -12,6 +12,7 @@ import type { Controller, ControllerContext } from '../controller.ts'
 import { OwnWrites } from '../own-writes.ts'
 import { hasSelector, wantedGroups } from './endpoints.ts'
 import { isOurs, planSlices, serviceLabel } from './plan.ts'
+import { TriggerTimes, withTrigger } from './trigger-times.ts'
 
 export function endpointSliceController(context: ControllerContext): Controller {
   return new EndpointSliceController(context)
@@ -25,6 +26,7 @@ class EndpointSliceController implements Controller {
   readonly #slices: Informer<EndpointSlice>
   readonly #own: OwnWrites<EndpointSlice>
   readonly #queue: WorkQueue
+  readonly #triggers = new TriggerTimes()
 
   constructor(context: ControllerContext) {
     this.#context = context
@@ -42,8 +44,9 @@ class EndpointSliceController implements Controller {
 
   start(): void {
     this.#own.start()
-    this.#services.onChange(({ new: service }) => {
-      if (service !== undefined) this.#queue.add(objectKey(service))
+    this.#services.onChange(({ old, new: service }) => {
+      const changed = service ?? old
+      if (changed !== undefined) this.#queue.add(objectKey(changed))
     })
     this.#pods.onChange((change) => this.#podChanged(change))
     this.#slices.onChange(({ old, new: slice }) => {
@@ -76,13 +79,14 @@ class EndpointSliceController implements Controller {
   async #reconcile(key: string): Promise<void> {
     const service = this.#services.getByKey(key)
     // The slices of a service that is gone are collected as its dependents.
-    if (service === undefined || service.metadata.deletionTimestamp !== undefined || !hasSelector(service)) return
+    if (service === undefined || service.metadata.deletionTimestamp !== undefined || !hasSelector(service)) return this.#triggers.forget(key)
     const { namespace = '' } = service.metadata
     const selected = this.#pods.byIndex('namespace', namespace).filter((pod) => matchesLabels(service.spec.selector ?? {}, pod.metadata.labels))
     const have = this.#own.over(this.#slices.byIndex('service', key), (slice) => serviceOf(slice) === key).filter(isOurs)
     const plan = planSlices(service, (type) => wantedGroups(service, selected, type, (name) => this.#nodes.get(undefined, name)), have)
+    const changedAt = this.#triggers.changedAt(key, service, selected)
     // What is offered comes before what is taken away. Endpoints that left a slice left with its update.
-    await Promise.all([...plan.create.map((slice) => this.#create(slice)), ...plan.update.map((slice) => this.#update(slice))])
+    await Promise.all([...plan.create.map((slice) => this.#create(withTrigger(slice, changedAt))), ...plan.update.map((slice) => this.#update(withTrigger(slice, changedAt)))])
     await Promise.all(plan.delete.map((slice) => this.#delete(slice)))
   }
 

@@ -24,6 +24,8 @@ t.test('slices follow pods: coming, failing, ending; and go with their service',
   })
   t.same(empty?.endpoints ?? [], [])
   t.match(empty?.metadata.labels, { 'endpointslice.kubernetes.io/managed-by': 'endpointslice-controller.k8s.io', team: 'x' })
+  const trigger = async (): Promise<string | undefined> => (await client.list(endpointSlices, { namespace: 'default' })).items[0]?.metadata.annotations?.['endpoints.kubernetes.io/last-change-trigger-time']
+  t.equal(await trigger(), (await client.get(services, { namespace: 'default', name: 'web' })).metadata.creationTimestamp, 'written for the service')
   t.match(empty?.metadata.ownerReferences, [{ kind: 'Service', name: 'web', controller: true }])
 
   await client.create(deployments, { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { namespace: 'default', name: 'web' }, spec: { replicas: 3, selector: { matchLabels: { app: 'web' } }, template: template({ app: 'web' }) } })
@@ -31,6 +33,8 @@ t.test('slices follow pods: coming, failing, ending; and go with their service',
     const found = await endpointsOf(cluster)
     return ready(found) === 3 && found
   })
+  const transitions = (await client.list(pods, { namespace: 'default' })).items.map(({ status }) => status?.conditions?.find(({ type }) => type === 'Ready')?.lastTransitionTime)
+  t.ok(transitions.includes(await trigger()), 'written for a pod that became Ready')
   t.match(endpoints[0], { nodeName: 'node-1', zone: 'a', targetRef: { kind: 'Pod', namespace: 'default' }, conditions: { ready: true, serving: true, terminating: false } })
 
   kubelet.readies = ({ metadata }) => metadata.name !== endpoints[0]?.targetRef?.name
