@@ -8,7 +8,7 @@ import { viewHost } from '../trace/host-view.ts'
 import type { HostView } from '../trace/host-view.ts'
 import { parseSource, parseTarget } from '../trace/places.ts'
 import { walk } from '../trace/walk.ts'
-import type { Protocol, Step } from '../trace/walk.ts'
+import type { Protocol, Step } from '../trace/step.ts'
 
 export interface TraceFlags {
   readonly name: string

@@ -5,7 +5,7 @@ import type { ClusterView } from './cluster-view.ts'
 import type { HostView, NamespaceView, Way } from './host-view.ts'
 import { parseSource, parseTarget } from './places.ts'
 import { walk } from './walk.ts'
-import type { Step } from './walk.ts'
+import type { Step } from './step.ts'
 
 const ready = [{ type: 'Ready', status: 'True' as const }]
 
