@@ -143,6 +143,7 @@ function addDns(dns: Command): void {
     .addOption(new Option('--upstream <address[:port]>', 'server for other names; may be given again').argParser(collect((text) => text)))
     .option('--resolv-conf <file>', 'take the servers for other names from here')
     .addOption(new Option('--stub <zone=address[:port],…>', 'servers of one zone; may be given again').argParser(repeat((text) => text)))
+    .option('--autopath', "search in pods' stead: whoever asks in its first search domain gets what its whole search would find")
     .addOption(new Option('--ttl <seconds>', "time to live of the cluster's answers").default(5).argParser(wholeNumber(0, 3600)))
   common(dns.enablePositionalOptions()).addOption(logLevelOption())
     .option('--wait', 'wait for the kubeconfig to appear')
@@ -157,7 +158,7 @@ function addDns(dns: Command): void {
     .option('--hand-over <file>', 'take over from the process that listens on this Unix socket, and listen there for the next')
     .addOption(new Option('--health <address:port>', 'where /health, /ready and /metrics are served').argParser(addressAndPort))
     .action(async (options) => (await import('./commands/dns.ts')).runDns(options as never))
-  common(dns.command('query').description('what would be answered, and by which part').argument('<name>').argument('[type]', 'A, AAAA, SRV, PTR, …', 'A'))
+  common(dns.command('query').description('what would be answered, and by which part').argument('<name>').argument('[type]', 'A, AAAA, SRV, PTR, …', 'A').option('--pod <namespace/name>', 'as that pod would be answered'))
     .action(async (name: string, type: string, options) => (await import('./commands/dns.ts')).runQuery(name, type, options as never))
 }
 

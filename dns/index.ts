@@ -9,6 +9,7 @@ import type { NamesOptions } from './names.ts'
 import { inherit, offer } from './server/hand-over.ts'
 import { RateLimit } from './server/rate-limit.ts'
 
+export { searchDomains } from './answers/autopath.ts'
 export { queryNames } from './query.ts'
 export { parseStub } from './forward/outside.ts'
 export { parseResolvConf, parseUpstream } from './forward/resolv-conf.ts'

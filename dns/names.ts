@@ -5,6 +5,8 @@ import type { Logger } from '../api/log.ts'
 import { endpointSlices, namespaces, pods, services } from '../api/resources.ts'
 import type { Resource } from '../api/resources.ts'
 import type { KubeObject } from '../api/types.ts'
+import { autopath, unsearched } from './answers/autopath.ts'
+import type { Autopath } from './answers/autopath.ts'
 import { clusterZone, readiness } from './answers/cluster-zone.ts'
 import type { Handler } from './answers/handler.ts'
 import { localNames } from './answers/local-names.ts'
@@ -21,12 +23,15 @@ import { loadSnapshot, saveSnapshot } from './snapshot.ts'
 import { addressBytes, canonical } from './wire/index.ts'
 import { ClusterIndex } from './zone/cluster-index.ts'
 import type { PodMode } from './zone/cluster-index.ts'
+import { PodOwners } from './zone/pod-owners.ts'
 
 export interface NamesOptions {
   readonly client: Client
   /** `cluster.local`, with or without the dot at the end. */
   readonly zone: string
   readonly pods: PodMode
+  /** Search on the server's side for pods, and the search domains that they have from their hosts; left out: none. */
+  readonly autopath?: { readonly hostDomains: readonly string[] } | undefined
   /** Servers for names that are not the cluster's; none: such names are refused. */
   readonly upstreams: readonly Upstream[]
   /** Zones with servers of their own. */
@@ -55,6 +60,7 @@ export class ClusterNames {
   /** In the order in which they are asked; the first that answers has answered. */
   readonly handlers: readonly Handler[]
   readonly outside: Outside
+  readonly autopath: Autopath | undefined
   readonly #options: NamesOptions
   readonly #followed: readonly Followed[]
   readonly #network: NetworkExchange
@@ -74,6 +80,7 @@ export class ClusterNames {
       zone: canonical(options.zone), pods: options.pods, ttlSeconds, negativeTtlSeconds: ttlSeconds, now: () => clock.now(),
       serverAddresses: options.serverAddresses.flatMap((address) => addressBytes(address) ?? []),
     })
+    const owners = new PodOwners()
     const follow = <T extends KubeObject>(resource: Resource<T>, set: (old: T | undefined, next: T | undefined) => void): Followed => {
       const onChange = (old: KubeObject | undefined, next: KubeObject | undefined): void => {
         this.#changed = true
@@ -85,19 +92,29 @@ export class ClusterNames {
       follow(services, (old, next) => index.setService(old, next)),
       follow(endpointSlices, (old, next) => index.setSlice(old, next)),
       follow(namespaces, (old, next) => index.setNamespace(old, next)),
-      ...(options.pods === 'verified' ? [follow(pods, (old, next) => index.setPod(old, next))] : []),
+      ...(options.pods === 'verified' || options.autopath !== undefined ? [follow(pods, (old, next) => {
+        if (options.pods === 'verified') index.setPod(old, next)
+        owners.setPod(old, next)
+      })] : []),
     ]
     const loops = new Loops(randomInt)
     this.#network = new NetworkExchange(loops)
     const forwarder = ({ zone, upstreams }: StubZone): Forwarder => new Forwarder({ zone, upstreams, exchange: this.#network.ask, loops, clock, randomInt, log })
     this.outside = new Outside({ zones: [...stubs, ...(options.upstreams.length > 0 ? [{ zone: '.', upstreams: options.upstreams }] : [])], forwarder })
     const isReady = (): boolean => this.isReady
+    const cluster = clusterZone(index, (query) => this.outside.handle(query))
+    const reverse = reverseZone({ index, isReady, hasOutside: (name) => this.outside.takes(name), negativeTtlSeconds: ttlSeconds })
+    this.autopath = options.autopath === undefined ? undefined : autopath({
+      zone: index.zone, ttlSeconds, hostDomains: options.autopath.hostDomains, cluster, chain: [localNames, cluster, reverse, this.outside],
+      // What may be old says nothing of who has an address now.
+      namespaceOf: (client) => (this.isCurrent ? owners.ownerOf(client)?.namespace : undefined),
+    })
     this.handlers = [
       refusals,
       localNames,
       readiness(index.zone, isReady),
-      clusterZone(index, (query) => this.outside.handle(query)),
-      reverseZone({ index, isReady, hasOutside: (name) => this.outside.takes(name), negativeTtlSeconds: ttlSeconds }),
+      ...(this.autopath === undefined ? [cluster] : [this.autopath, unsearched(cluster, index.zone)]),
+      reverse,
       this.outside,
     ]
   }

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { systemClock } from '../../api/clock.ts'
 import { createLogger, silentLogger } from '../../api/log.ts'
 import type { LogLevel } from '../../api/log.ts'
-import { parseResolvConf, parseStub, parseUpstream, queryNames, startDns } from '../../dns/index.ts'
+import { parseResolvConf, parseStub, parseUpstream, queryNames, searchDomains, startDns } from '../../dns/index.ts'
 import type { DnsOptions } from '../../dns/index.ts'
 import { typeNumber } from '../../dns/wire/index.ts'
 import { clientFrom, runUntilSignal } from '../component.ts'
@@ -17,6 +17,7 @@ interface NamesFlags {
   readonly upstream?: readonly string[]
   readonly resolvConf?: string
   readonly stub?: readonly string[]
+  readonly autopath?: boolean
   readonly ttl?: number
 }
 
@@ -53,17 +54,18 @@ export async function runDns(flags: DnsFlags): Promise<void> {
 }
 
 /** `fairway dns query` */
-export async function runQuery(name: string, type: string, flags: NamesFlags): Promise<void> {
+export async function runQuery(name: string, type: string, flags: NamesFlags & { readonly pod?: string }): Promise<void> {
   const { kubeconfig } = flags
   if (kubeconfig === undefined) throw new Error('Cannot look up a name: --kubeconfig FILE is needed')
   const number = typeNumber(type.toUpperCase())
   if (number === undefined) throw new Error(`Cannot look up ${name}: there is no type ${JSON.stringify(type)}`)
-  const { answeredBy, text } = await queryNames({ ...namesOptions({ ...flags, kubeconfig }), serverAddresses: [], log: silentLogger }, { name, type: number })
+  const { answeredBy, text } = await queryNames({ ...namesOptions({ ...flags, kubeconfig }), serverAddresses: [], log: silentLogger }, { name, type: number, pod: flags.pod })
   process.stdout.write(text)
   process.exit(answeredBy === undefined ? 1 : 0)
 }
 
-function namesOptions({ kubeconfig, zone, pods, upstream, resolvConf, stub = [], ttl }: NamesFlags & { readonly kubeconfig: string }): Omit<DnsOptions, 'listen' | 'log' | 'health' | 'snapshot'> {
-  const upstreams = upstream?.map(parseUpstream) ?? (resolvConf === undefined ? [] : parseResolvConf(readFileSync(resolvConf, 'utf8')))
-  return { client: clientFrom(kubeconfig), zone, pods, upstreams, stubs: stub.map(parseStub), ...(ttl === undefined ? {} : { ttlSeconds: ttl }), clock: systemClock, random: Math.random, randomInt: (max) => randomInt(max) }
+function namesOptions({ kubeconfig, zone, pods, upstream, resolvConf, stub = [], ttl, autopath = false }: NamesFlags & { readonly kubeconfig: string }): Omit<DnsOptions, 'listen' | 'log' | 'health' | 'snapshot'> {
+  const resolver = resolvConf === undefined ? '' : readFileSync(resolvConf, 'utf8')
+  const upstreams = upstream?.map(parseUpstream) ?? parseResolvConf(resolver)
+  return { client: clientFrom(kubeconfig), zone, pods, upstreams, autopath: autopath ? { hostDomains: searchDomains(resolver) } : undefined, stubs: stub.map(parseStub), ...(ttl === undefined ? {} : { ttlSeconds: ttl }), clock: systemClock, random: Math.random, randomInt: (max) => randomInt(max) }
 }

@@ -101,7 +101,7 @@ function have(route: RouteSocket, address: string): Have {
 }
 
 /** The way out is there before the address stops being this host's own, and goes after it is again. Pure. */
-export function planPlace(wanted: Want, present: Have): Operation[] {
+function planPlace(wanted: Want, present: Have): Operation[] {
   const isSameRoute = (want: RouteSpec, one: Route): boolean => want.table === one.table && (want.type ?? 'unicast') === one.type && (want.type === 'unreachable' || (want.gateway === one.gateway && want.link === one.link))
   const isSameRule = (want: RuleSpec, one: Rule): boolean => want.from === one.from && want.inputLink === one.inputLink && want.table === one.table && want.priority === one.priority
   const stale = [

@@ -42,7 +42,10 @@ export class FakeApi {
   async #answer({ path, signal }: ApiRequest): Promise<ApiResponse> {
     await this.reachable
     const url = new URL(path, 'http://fake')
-    const plural = url.pathname.split('/').at(-1) ?? ''
+    const [name = '', kind = '', namespace = ''] = url.pathname.split('/').toReversed()
+    const single = this.#objects.get(`${kind} ${namespace}/${name}`)
+    if (single !== undefined) return { status: 200, headers: {}, body: once(JSON.stringify(single)) }
+    const plural = name
     if (url.searchParams.get('watch') === 'true') return { status: 200, headers: {}, body: this.#watch(plural, signal) }
     const items = [...this.#objects].filter(([key]) => key.startsWith(`${plural} `)).map(([, object]) => object)
     return { status: 200, headers: {}, body: once(JSON.stringify({ metadata: { resourceVersion: String(this.#revision) }, items })) }

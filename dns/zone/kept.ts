@@ -25,7 +25,13 @@ export const keptOf: Readonly<Record<Kind, (object: KubeObject) => KubeObject>> 
   pods: (object) => {
     const { metadata, spec, status } = object as Pod
     const { phase, podIP, podIPs } = status ?? {}
-    return defined({ metadata: identity(metadata), spec: defined({ containers: [], hostNetwork: spec.hostNetwork }), status: defined({ phase, podIP, podIPs }) })
+    const { hostNetwork, dnsPolicy, dnsConfig } = spec
+    const searches = dnsConfig?.searches
+    return defined({
+      metadata: defined({ ...identity(metadata), deletionTimestamp: metadata.deletionTimestamp }),
+      spec: defined({ containers: [], hostNetwork, dnsPolicy: dnsPolicy === 'ClusterFirst' ? undefined : dnsPolicy, dnsConfig: searches === undefined ? undefined : { searches } }),
+      status: defined({ phase, podIP, podIPs }),
+    })
   },
 }
 
