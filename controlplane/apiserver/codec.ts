@@ -52,7 +52,7 @@ export function decodeBody(body: Buffer, contentType: string | undefined): unkno
 }
 
 /** Checks that a body is an object of the kind the path is about, and fills in what may be left out. */
-export function toObject(body: unknown, kind: { readonly group: string; readonly version: string; readonly kind: string }): ApiObject {
+export function toObject(body: unknown, kind: { readonly group: string; readonly version: string; readonly kind: string; readonly schema?: object }): ApiObject {
   if (!isRecord(body)) throw badRequest('the object provided is unrecognized (must be of type object)')
   const expected = apiVersionOf(kind)
   if (body['apiVersion'] !== undefined && body['apiVersion'] !== expected) {
@@ -64,7 +64,8 @@ export function toObject(body: unknown, kind: { readonly group: string; readonly
   if (body['metadata'] !== undefined && body['metadata'] !== null && !isRecord(body['metadata'])) {
     throw badRequest('the object provided is unrecognized (metadata must be of type object)')
   }
-  const object = dropNulls(body) as ApiObject
+  // The schema of a custom resource says where null is a value.
+  const object = (kind.schema === undefined ? dropNulls(body) : { ...body, metadata: dropNulls(body['metadata'] ?? {}) }) as ApiObject
   object.apiVersion = expected
   object.kind = kind.kind
   object.metadata ??= {} as ApiObject['metadata']

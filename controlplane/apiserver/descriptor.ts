@@ -80,7 +80,8 @@ export interface Strategy<T extends KubeObject = KubeObject> {
   prepareForCreate?(object: T, context: WriteContext): void
   prepareForUpdate?(object: T, old: T, context: WriteContext): void
   prepareForStatusUpdate?(object: T, old: T, context: WriteContext): void
-  validate?(object: T, context: WriteContext): FieldError[]
+  /** `old` is what is there, of an update: what was wrong before may be let through. */
+  validate?(object: T, context: WriteContext, old?: T): FieldError[]
   /** Called beside `validate` on updates: only what depends on the old object (immutable fields). */
   validateUpdate?(object: T, old: T, context: WriteContext): FieldError[]
   validateStatusUpdate?(object: T, old: T, context: WriteContext): FieldError[]

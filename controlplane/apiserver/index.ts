@@ -194,7 +194,7 @@ class Server implements ApiServer {
     const requests = registry.named('certificatesigningrequests.certificates.k8s.io')
     if (requests !== undefined) this.#release.push(startCertificateSigning({ cache, writer, descriptor: requests, authority: this.#credentials.authority, now: () => clock.now(), log }))
     const definitions = registry.named('customresourcedefinitions.apiextensions.k8s.io')
-    if (definitions !== undefined) this.#release.push(await startCustomResources({ cache, registry, writer, descriptor: definitions, now: () => clock.now(), log }))
+    if (definitions !== undefined) this.#release.push(await startCustomResources({ cache, registry, writer, outbound: this.#serving.outbound, descriptor: definitions, now: () => clock.now(), log }))
     this.#release.push(startServiceAddresses({ cache, registry, writer, clock, random, log }))
     await this.#aggregation.start()
     this.#release.push(() => this.#aggregation.stop())

@@ -147,10 +147,10 @@ t.test('what is not structural, or contradicts itself, is refused', async (t) =>
 })
 
 t.test('a rule that would take too long is not run', async (t) => {
-  const list = { type: 'array', items: { type: 'string' }, 'x-kubernetes-validations': [{ rule: 'self.all(a, self.all(b, self.all(c, a + b != c)))' }] }
+  const list = { type: 'array', maxItems: 100, items: { type: 'string', maxLength: 10 }, 'x-kubernetes-validations': [{ rule: 'self.all(a, self.all(b, self.all(c, a + b != c)))' }] }
   const server = await defined(t, [version('v1', { schema: { openAPIV3Schema: { type: 'object', properties: { spec: { type: 'object', properties: { list } } } } } })])
   t.match(await ask(server, 'POST', widgets, widget('a', { list: ['x'] })), { status: 201 })
-  t.match(await ask(server, 'POST', widgets, widget('b', { list: Array.from({ length: 1000 }, String) })), { status: 422, body: { message: /call cost exceeds limit for rule/ } })
+  t.match(await ask(server, 'POST', widgets, widget('b', { list: Array.from({ length: 100 }, String) })), { status: 422, body: { message: /call cost exceeds limit for rule/ } })
 })
 
 t.test('a second definition does not get names that are taken', async (t) => {

@@ -2,10 +2,12 @@
 // (k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1 and validation).
 import type { KubeObject } from '../../../api/types.ts'
 import type { FieldError, Strategy } from '../descriptor.ts'
-import { isRecord } from '../object.ts'
+import { isRecord, valueAt } from '../object.ts'
+import type { ClientConfig } from '../outbound.ts'
+import { validateClientConfig } from '../resources/validation/admission.ts'
 import { FieldErrors } from '../resources/validation/errors.ts'
 import { parseJsonPath } from './json-path.ts'
-import { ruleError } from './rules.ts'
+import { expensiveRules, ruleError } from './rules.ts'
 import type { Schema } from './schema.ts'
 import { patternOf, validateValue } from './validate.ts'
 
@@ -30,8 +32,13 @@ export interface Names {
   readonly categories?: readonly string[]
 }
 
+export interface WebhookConversion {
+  readonly clientConfig?: ClientConfig
+  readonly conversionReviewVersions?: readonly string[]
+}
+
 export interface Definition extends KubeObject {
-  readonly spec: { readonly group: string; readonly scope: string; readonly names: Names; readonly versions: readonly DefinitionVersion[]; conversion?: { readonly strategy?: string }; readonly preserveUnknownFields?: boolean }
+  readonly spec: { readonly group: string; readonly scope: string; readonly names: Names; readonly versions: readonly DefinitionVersion[]; conversion?: { strategy?: string; readonly webhook?: WebhookConversion }; readonly preserveUnknownFields?: boolean }
   status?: { readonly conditions?: readonly Condition[]; readonly acceptedNames?: Names; readonly storedVersions?: readonly string[] }
 }
 
@@ -55,12 +62,15 @@ export const definitionStrategy: Strategy = {
       names.singular ??= names.kind.toLowerCase()
       names.listKind ??= `${names.kind}List`
     }
-    spec.conversion ??= { strategy: 'None' }
+    spec.conversion ??= {}
+    spec.conversion.strategy ??= 'None'
+    const service = valueAt(spec.conversion, '.webhook.clientConfig.service')
+    if (isRecord(service)) service['port'] ??= 443
   },
   prepareForCreate(object) {
     object.metadata.finalizers = [...new Set([...(object.metadata.finalizers ?? []), cleanupFinalizer])]
   },
-  validate: (object) => validateDefinition(object as Definition),
+  validate: (object, _context, old) => [...validateDefinition(object as Definition), ...(old === undefined ? validateApproval(object as Definition) : [])],
   validateUpdate(object, old) {
     const [{ spec: now }, { spec: before }] = [object as Definition, old as Definition]
     const errors = new FieldErrors()
@@ -84,6 +94,25 @@ function isWhole(spec: unknown): boolean {
 const label = /^[a-z]([-a-z0-9]*[a-z0-9])?$/
 const group = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$/
 
+const approval = 'api-approved.kubernetes.io'
+
+/** Whether a definition is of a group that belongs to Kubernetes, and what its annotation says of that (KEP-1111). */
+export function approvalOf({ metadata, spec }: Definition): { readonly isApproved: boolean; readonly reason: string; readonly message: string } | undefined {
+  if (!/(?:^|\.)(?:k8s|kubernetes)\.io$/.test(spec.group)) return undefined
+  const said = metadata.annotations?.[approval] ?? ''
+  if (said.startsWith('unapproved')) return { isApproved: false, reason: 'UnapprovedAnnotation', message: `not approved: ${JSON.stringify(said)}` }
+  if (URL.canParse(said)) return { isApproved: true, reason: 'ApprovedAnnotation', message: `approved in ${said}` }
+  return { isApproved: false, reason: said === '' ? 'MissingAnnotation' : 'InvalidAnnotation', message: `protected groups must have approval annotation ${JSON.stringify(approval)}, see https://github.com/kubernetes/enhancements/pull/1111` }
+}
+
+function validateApproval(definition: Definition): FieldError[] {
+  const errors = new FieldErrors()
+  const found = isRecord(definition.spec) && typeof definition.spec.group === 'string' ? approvalOf(definition) : undefined
+  if (found?.reason === 'MissingAnnotation') errors.required(`metadata.annotations[${approval}]`, found.message)
+  if (found?.reason === 'InvalidAnnotation') errors.invalid(`metadata.annotations[${approval}]`, definition.metadata.annotations?.[approval], found.message)
+  return errors.list
+}
+
 function validateDefinition({ metadata, spec }: Definition): FieldError[] {
   const errors = new FieldErrors()
   if (!isRecord(spec)) {
@@ -101,9 +130,22 @@ function validateDefinition({ metadata, spec }: Definition): FieldError[] {
     if (metadata.name !== `${names.plural}.${spec.group}`) errors.invalid('metadata.name', metadata.name, `must be spec.names.plural+"."+spec.group`)
   }
   errors.list.push(...validateVersions(versions))
-  if (spec.conversion?.strategy !== undefined && spec.conversion.strategy !== 'None') errors.unsupported('spec.conversion.strategy', spec.conversion.strategy, ['None'])
+  if (spec.conversion !== undefined) validateConversion(spec.conversion, errors)
   if (spec.preserveUnknownFields === true) errors.invalid('spec.preserveUnknownFields', true, 'must be false in order to use defaults in the schema')
   return errors.list
+}
+
+function validateConversion({ strategy, webhook }: NonNullable<Definition['spec']['conversion']>, errors: FieldErrors): void {
+  if (strategy === 'None') {
+    if (webhook !== undefined) errors.forbidden('spec.conversion.webhook', 'should not be set when strategy is not set to Webhook')
+  } else if (strategy !== 'Webhook') errors.unsupported('spec.conversion.strategy', strategy, ['None', 'Webhook'])
+  else if (!isRecord(webhook) || !isRecord(webhook.clientConfig)) errors.required('spec.conversion.webhook.clientConfig', 'required when strategy is set to Webhook')
+  else {
+    const { clientConfig, conversionReviewVersions } = webhook as WebhookConversion
+    validateClientConfig((clientConfig ?? {}) as Record<string, unknown>, 'spec.conversion.webhook.clientConfig', errors)
+    if (!Array.isArray(conversionReviewVersions) || conversionReviewVersions.length === 0) errors.required('spec.conversion.webhook.conversionReviewVersions')
+    else if (!conversionReviewVersions.includes('v1')) errors.invalid('spec.conversion.webhook.conversionReviewVersions', conversionReviewVersions, 'must include at least one of v1')
+  }
 }
 
 function validateVersions(versions: readonly DefinitionVersion[] | undefined): FieldError[] {
@@ -123,6 +165,7 @@ function validateVersions(versions: readonly DefinitionVersion[] | undefined): F
     else {
       if (schema.type !== 'object') errors.invalid(`${at}.schema.openAPIV3Schema.type`, schema.type ?? '', 'must be object at the root')
       checkSchema(schema, `${at}.schema.openAPIV3Schema`, errors)
+      for (const { field, detail } of errors.list.length > 0 ? [] : expensiveRules(schema, `${at}.schema.openAPIV3Schema`)) errors.forbidden(field, detail)
     }
     version.additionalPrinterColumns?.forEach((column, j) => {
       if (typeof column.jsonPath !== 'string' || parseJsonPath(column.jsonPath) === undefined) errors.invalid(`${at}.additionalPrinterColumns[${j}].jsonPath`, column.jsonPath, 'must be a valid JSON path')
@@ -154,9 +197,9 @@ function checkSchema(schema: Schema, at: string, errors: FieldErrors): void {
   for (const key of listType === 'map' ? keys : []) if (schema.items?.properties?.[key] === undefined) errors.invalid(`${at}.items.properties`, key, 'must contain the keys of x-kubernetes-list-map-keys')
   if (schema.pattern !== undefined && patternOf(schema.pattern) === undefined) errors.invalid(`${at}.pattern`, schema.pattern, 'must be a valid regular expression')
   if (schema.default !== undefined) for (const error of validateValue(schema, schema.default, '')) errors.invalid(`${at}.default`, schema.default, error.detail)
-  schema['x-kubernetes-validations']?.forEach(({ rule }, i) => {
+  schema['x-kubernetes-validations']?.forEach((rule, i) => {
     const why = ruleError(rule)
-    if (why !== undefined) errors.invalid(`${at}.x-kubernetes-validations[${i}].rule`, rule, why)
+    if (why !== undefined) errors.invalid(`${at}.x-kubernetes-validations[${i}].rule`, rule.rule, why)
   })
   for (const [name, property] of Object.entries(schema.properties ?? {})) checkSchema(property, `${at}.properties[${name}]`, errors)
   if (typeof schema.additionalProperties === 'object') checkSchema(schema.additionalProperties, `${at}.additionalProperties`, errors)

@@ -1,37 +1,66 @@
 // A version of a custom resource as the request path sees it: the same descriptor that built-in kinds have.
 import type { KubeObject } from '../../../api/types.ts'
-import type { Column, FieldError, ResourceDescriptor, Strategy, Subresource } from '../descriptor.ts'
-import { valueAt } from '../object.ts'
+import type { Column, FieldError, Kept, ResourceDescriptor, Strategy, Subresource } from '../descriptor.ts'
+import { apiVersionOf, valueAt } from '../object.ts'
+import type { ApiObject } from '../object.ts'
 import { ageOf } from '../resources/columns/age.ts'
 import { ageColumn, nameColumn } from '../resources/columns/column.ts'
+import { versionOf } from './conversion.ts'
+import type { Convert } from './conversion.ts'
 import type { Definition, DefinitionVersion } from './definition.ts'
 import { parseJsonPath, valuesAt } from './json-path.ts'
 import { checkRules } from './rules.ts'
-import { fillDefaults } from './schema.ts'
+import { fillDefaults, prune } from './schema.ts'
 import { validateValue } from './validate.ts'
 
 /** The descriptors of all served versions, the preferred one first. */
-export function customResources({ spec }: Definition): ResourceDescriptor[] {
-  const { group, scope, names } = spec
-  return spec.versions
+export function customResources(definition: Definition, convert: Convert): ResourceDescriptor[] {
+  const { versions } = definition.spec
+  const storage = versions.find((version) => version.storage)
+  return versions
     .filter(({ served }) => served)
     .toSorted((a, b) => compareVersions(a.name, b.name))
-    .map((version) => ({
-      group,
-      version: version.name,
-      kind: names.kind,
-      listKind: names.listKind ?? `${names.kind}List`,
-      plural: names.plural,
-      singular: names.singular ?? names.kind.toLowerCase(),
-      namespaced: scope === 'Namespaced',
-      ...(names.shortNames === undefined ? {} : { shortNames: names.shortNames }),
-      ...(names.categories === undefined ? {} : { categories: names.categories }),
-      ...subresourcesOf(version),
-      columns: columnsOf(version),
-      strategy: strategyOf(version),
-      schema: version.schema?.openAPIV3Schema ?? {},
-      fieldSelectors: Object.fromEntries((version.selectableFields ?? []).map(({ jsonPath }) => [jsonPath.replace(/^\./, ''), (object: KubeObject) => textAt(object, jsonPath)])),
-    }))
+    .map((version) => ({ ...descriptorOf(definition, version), ...(storage === undefined ? {} : { kept: keptAs(definition, version, storage, convert) }) }))
+}
+
+/** Objects are in the store as the storage version of the time when they were written had them, and as the schema was then. */
+function keptAs(definition: Definition, version: DefinitionVersion, storage: DefinitionVersion, convert: Convert): Kept {
+  const { group } = definition.spec
+  const schemas = new Map(definition.spec.versions.map(({ name, schema }) => [name, schema?.openAPIV3Schema ?? {}]))
+  const first = async (objects: readonly ApiObject[] | Promise<readonly ApiObject[]>): Promise<ApiObject> => (await objects)[0] as ApiObject
+  return {
+    as: descriptorOf(definition, storage),
+    read: (objects) => {
+      for (const object of objects) {
+        const schema = schemas.get(versionOf(object, group))
+        if (schema === undefined) continue
+        prune(schema, object)
+        fillDefaults(schema, object)
+      }
+      return convert(objects, apiVersionOf({ group, version: version.name }))
+    },
+    write: (object) => first(convert([object], apiVersionOf({ group, version: storage.name }))),
+  }
+}
+
+function descriptorOf({ spec }: Definition, version: DefinitionVersion): ResourceDescriptor {
+  const { group, scope, names } = spec
+  return {
+    group,
+    version: version.name,
+    kind: names.kind,
+    listKind: names.listKind ?? `${names.kind}List`,
+    plural: names.plural,
+    singular: names.singular ?? names.kind.toLowerCase(),
+    namespaced: scope === 'Namespaced',
+    ...(names.shortNames === undefined ? {} : { shortNames: names.shortNames }),
+    ...(names.categories === undefined ? {} : { categories: names.categories }),
+    ...subresourcesOf(version),
+    columns: columnsOf(version),
+    strategy: strategyOf(version),
+    schema: version.schema?.openAPIV3Schema ?? {},
+    fieldSelectors: Object.fromEntries((version.selectableFields ?? []).map(({ jsonPath }) => [jsonPath.replace(/^\./, ''), (object: KubeObject) => textAt(object, jsonPath)])),
+  }
 }
 
 function textAt(object: KubeObject, path: string): string {
@@ -47,16 +76,15 @@ function subresourcesOf({ subresources }: DefinitionVersion): Pick<ResourceDescr
 function strategyOf({ schema, deprecated, deprecationWarning, name }: DefinitionVersion): Strategy {
   const root = schema?.openAPIV3Schema ?? {}
   // Rules may rely on the types that the schema promises.
-  const validate = (object: KubeObject): FieldError[] => {
-    const errors = validateValue(root, object, '')
-    return errors.length > 0 ? errors : checkRules(root, object)
+  const validate = (object: KubeObject, old?: KubeObject): FieldError[] => {
+    const before = old === undefined ? undefined : { value: old }
+    const errors = validateValue(root, object, '', before)
+    return errors.length > 0 ? errors : checkRules(root, object, before)
   }
-  const validateUpdate = (object: KubeObject, old: KubeObject): FieldError[] => (validateValue(root, object, '').length > 0 ? [] : checkRules(root, object, { value: old }))
   return {
     applyDefaults: (object) => fillDefaults(root, object),
-    validate,
-    validateUpdate,
-    validateStatusUpdate: (object, old) => [...validate(object), ...validateUpdate(object, old)].filter(({ field }) => field === '' || /^status\b/.test(field)),
+    validate: (object, _context, old) => validate(object, old),
+    validateStatusUpdate: (object, old) => validate(object, old).filter(({ field }) => field === '' || /^status\b/.test(field)),
     ...(deprecated === true ? { warnings: () => [deprecationWarning ?? `version ${name} is deprecated`] } : {}),
   }
 }

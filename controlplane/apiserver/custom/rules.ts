@@ -1,32 +1,40 @@
 // Rules in CEL (`x-kubernetes-validations`): of a value as it is, or of how it changes. KEP-2876.
-import type { ASTNode, ParseResult } from '@marcbachmann/cel-js'
+import { Optional } from '@marcbachmann/cel-js'
+import type { ParseResult } from '@marcbachmann/cel-js'
 import { kubernetesEnvironment } from '../cel/library.ts'
 import type { FieldError } from '../descriptor.ts'
-import { isRecord } from '../object.ts'
-import { propertyOf } from './schema.ts'
-import type { Rule, Schema } from './schema.ts'
+import { equalJson, isRecord } from '../object.ts'
+import { costOf, entriesMax, schemaShape, valueShape } from './cost.ts'
+import { fieldBefore, itemBefore, propertyOf } from './schema.ts'
+import type { Before, Rule, Schema } from './schema.ts'
 
-/** Steps that one rule may take, as its bound is reckoned (k8s.io/apiserver/pkg/apis/cel: PerCallLimit). */
-const stepsMax = 1_000_000
+/** What one rule, and all rules of one object, may cost (k8s.io/apiserver/pkg/apis/cel: PerCallLimit, RuntimeCELCostBudget). */
+const ruleCostMax = 1_000_000
+const objectCostMax = 10_000_000
+/** What a rule, and all rules of a definition, may be reckoned to cost (StaticEstimatedCostLimit, StaticEstimatedCRDCostLimit). */
+const estimateMax = 10_000_000
+const estimateOfAllMax = 100_000_000
 const compiledMax = 5000
-const loops = new Set(['all', 'exists', 'exists_one', 'existsOne', 'map', 'filter', 'transformList', 'transformMap'])
 
 const environment = kubernetesEnvironment().registerVariable('self', 'dyn').registerVariable('oldSelf', 'dyn')
+/** Of rules to which what was before may be missing (`optionalOldSelf`). */
+const optionalEnvironment = kubernetesEnvironment().registerVariable('self', 'dyn').registerVariable('oldSelf', 'optional<dyn>')
+
+function environmentOf({ optionalOldSelf }: Pick<Rule, 'optionalOldSelf'>): typeof environment {
+  return optionalOldSelf === true ? optionalEnvironment : environment
+}
 
 interface Compiled {
   readonly evaluate: ParseResult
   readonly usesOld: boolean
-  readonly nodes: number
-  /** How deep loops stand in each other. */
-  readonly depth: number
 }
 
 const compiled = new Map<string, Compiled>()
 
 /** Why a rule cannot be used, if so. */
-export function ruleError(text: string): string | undefined {
+export function ruleError(rule: Rule): string | undefined {
   try {
-    const { valid, error, type } = environment.check(text)
+    const { valid, error, type } = environmentOf(rule).check(rule.rule)
     if (!valid) return `compilation failed: ${firstLine(error)}`
     return type === 'bool' || type === 'dyn' ? undefined : 'compilation failed: must evaluate to a bool'
   } catch (error) {
@@ -38,46 +46,54 @@ function firstLine(error: unknown): string {
   return ((error as Error | undefined)?.message ?? 'unknown').split('\n')[0] ?? ''
 }
 
-function compile(text: string): Compiled {
-  let known = compiled.get(text)
+function compile(text: string, rule: Rule): Compiled {
+  const key = `${rule.optionalOldSelf === true ? '?' : ' '}${text}`
+  let known = compiled.get(key)
   if (known === undefined) {
-    const evaluate = environment.parse(text)
-    known = { evaluate, usesOld: /\boldSelf\b/.test(text), ...sizeOf(evaluate.ast) }
+    const evaluate = environmentOf(rule).parse(text)
+    known = { evaluate, usesOld: /\boldSelf\b/.test(text) }
     if (compiled.size >= compiledMax) compiled.clear()
-    compiled.set(text, known)
+    compiled.set(key, known)
   }
   return known
 }
 
-function sizeOf(node: unknown): { nodes: number; depth: number } {
-  if (Array.isArray(node)) {
-    const sizes = node.map(sizeOf)
-    return { nodes: sizes.reduce((sum, { nodes }) => sum + nodes, 0), depth: Math.max(0, ...sizes.map(({ depth }) => depth)) }
-  }
-  if (!isRecord(node) || typeof node['op'] !== 'string') return { nodes: 0, depth: 0 }
-  const { op, args } = node as unknown as ASTNode
-  const below = sizeOf(args)
-  return { nodes: below.nodes + 1, depth: below.depth + (op === 'rcall' && loops.has(args[0]) ? 1 : 0) }
+/** Holds a value and all below it to the rules of its schema. What was wrong before and is unchanged is let through (ratcheting). */
+export function checkRules(schema: Schema, value: unknown, before?: Before): FieldError[] {
+  const errors: FieldError[] = []
+  walk({ schema, value, before, path: '' }, { left: objectCostMax }, errors)
+  return errors
 }
 
-/** Holds a value and all below it to the rules of its schema: those about the value itself or, with what was before, those about the change. */
-export function checkRules(schema: Schema, value: unknown, before?: { readonly value: unknown }, path = ''): FieldError[] {
-  if (!hasRules(schema) || (before !== undefined && before.value === undefined)) return []
-  const errors: FieldError[] = []
+interface Place {
+  readonly schema: Schema
+  readonly value: unknown
+  readonly before: Before | undefined
+  readonly path: string
+}
+
+/** What the rules of one object may still cost. */
+interface Budget {
+  left: number
+}
+
+function walk(place: Place, budget: Budget, errors: FieldError[]): void {
+  const { schema, value, before, path } = place
+  if (!hasRules(schema) || budget.left < 0) return
   for (const rule of schema['x-kubernetes-validations'] ?? []) {
-    const error = checkRule(rule, schema, value, before?.value, path)
+    const error = checkRule(rule, place, budget)
     if (error !== undefined) errors.push(error)
+    if (budget.left < 0) return
   }
   if (Array.isArray(value)) {
     const { items } = schema
-    if (items !== undefined) value.forEach((item, i) => errors.push(...checkRules(items, item, before && { value: oldItem(schema, before.value, item) }, `${path}[${i}]`)))
+    if (items !== undefined) value.forEach((item, i) => walk({ schema: items, value: item, before: itemBefore(schema, before, item), path: `${path}[${i}]` }, budget, errors))
   } else if (isRecord(value)) {
     for (const key in value) {
       const property = propertyOf(schema, key)
-      if (property !== undefined) errors.push(...checkRules(property, value[key], before && { value: isRecord(before.value) ? before.value[key] : undefined }, path === '' ? key : `${path}.${key}`))
+      if (property !== undefined) walk({ schema: property, value: value[key], before: fieldBefore(before, key), path: path === '' ? key : `${path}.${key}` }, budget, errors)
     }
   }
-  return errors
 }
 
 const withRules = new WeakMap<Schema, boolean>()
@@ -92,20 +108,20 @@ function hasRules(schema: Schema): boolean {
   return has
 }
 
-/** Items of lists that are maps are the same by their keys; of others nothing is known of before. */
-function oldItem(schema: Schema, old: unknown, item: unknown): unknown {
-  if (schema['x-kubernetes-list-type'] !== 'map' || !Array.isArray(old) || !isRecord(item)) return undefined
-  return old.find((one) => isRecord(one) && (schema['x-kubernetes-list-map-keys'] ?? []).every((key) => one[key] === item[key]))
-}
-
-function checkRule(rule: Rule, schema: Schema, value: unknown, old: unknown, path: string): FieldError | undefined {
+function checkRule(rule: Rule, { schema, value, before, path }: Place, budget: Budget): FieldError | undefined {
   const field = rule.fieldPath === undefined ? path : `${path}${rule.fieldPath.startsWith('.') && path === '' ? rule.fieldPath.slice(1) : rule.fieldPath}`
   const bad = (detail: string): FieldError => ({ field, type: 'FieldValueInvalid', value: Array.isArray(value) ? 'array' : isRecord(value) ? 'object' : value, detail })
   try {
-    const { evaluate, usesOld, nodes, depth } = compile(rule.rule)
-    if (usesOld !== (old !== undefined)) return undefined
-    if (longest(value) ** depth * nodes > stepsMax) return bad('call cost exceeds limit for rule: no further validation rules will be run')
-    const context = { self: toCel(schema, value), oldSelf: old === undefined ? undefined : toCel(schema, old) }
+    const { evaluate, usesOld } = compile(rule.rule, rule)
+    const isOptional = usesOld && rule.optionalOldSelf === true
+    if (usesOld && before === undefined && !isOptional) return undefined
+    if (!usesOld && before !== undefined && equalJson(before.value, value)) return undefined
+    const cost = costOf(evaluate.ast, { self: valueShape(value), oldSelf: valueShape(before?.value) })
+    budget.left -= cost
+    if (cost > ruleCostMax) return bad('call cost exceeds limit for rule: no further validation rules will be run')
+    if (budget.left < 0) return bad('validation failed due to running out of cost budget, no further validation rules will be run')
+    const old = before === undefined ? undefined : toCel(schema, before.value)
+    const context = { self: toCel(schema, value), oldSelf: isOptional ? (old === undefined ? Optional.none() : Optional.of(old)) : old }
     if (evaluate(context) === true) return undefined
     return { ...bad(messageOf(rule, context)), ...(rule.reason === undefined ? {} : { type: rule.reason as FieldError['type'] }) }
   } catch (error) {
@@ -113,17 +129,45 @@ function checkRule(rule: Rule, schema: Schema, value: unknown, old: unknown, pat
   }
 }
 
-function messageOf({ rule, message, messageExpression }: Rule, context: Record<string, unknown>): string {
-  const said: unknown = messageExpression === undefined ? undefined : compile(messageExpression).evaluate(context)
-  if (typeof said === 'string' && said !== '') return said
-  return message ?? `failed rule: ${rule}`
+function messageOf(rule: Rule, context: Record<string, unknown>): string {
+  const { message = `failed rule: ${rule.rule}`, messageExpression } = rule
+  if (messageExpression === undefined) return message
+  try {
+    const said: unknown = compile(messageExpression, rule).evaluate(context)
+    return typeof said === 'string' && said.trim() !== '' ? said : message
+  } catch {
+    // As Kubernetes has it: what cannot be said in the better way is said in the plain one.
+    return message
+  }
 }
 
-/** The most items that any list or map of a value has: what a loop can run over. */
-function longest(value: unknown): number {
-  if (typeof value !== 'object' || value === null) return 1
-  const items: unknown[] = Array.isArray(value) ? value : Object.values(value)
-  return items.reduce<number>((most, item) => Math.max(most, longest(item)), items.length)
+/** Rules of a schema that are reckoned to cost too much, by where they stand (`properties[a].x-kubernetes-validations[0].rule`). */
+export function expensiveRules(schema: Schema, at: string): { readonly field: string; readonly detail: string }[] {
+  const found: { readonly field: string; readonly detail: string }[] = []
+  const total = estimate(schema, at, 1, found)
+  if (total > estimateOfAllMax) found.push({ field: at, detail: `x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema exceeds budget by ${factor(total / estimateOfAllMax)} (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)` })
+  return found
+}
+
+/** `times`: how often a value of this schema can be there. */
+function estimate(schema: Schema, at: string, times: number, found: { field: string; detail: string }[]): number {
+  if (!hasRules(schema)) return 0
+  let total = 0
+  schema['x-kubernetes-validations']?.forEach((rule, i) => {
+    if (ruleError(rule) !== undefined) return
+    const cost = times * costOf(compile(rule.rule, rule).evaluate.ast, { self: schemaShape(schema), oldSelf: schemaShape(schema) })
+    total += cost
+    if (cost > estimateMax) found.push({ field: `${at}.x-kubernetes-validations[${i}].rule`, detail: `estimated rule cost exceeds budget by ${factor(cost / estimateMax)} (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)` })
+  })
+  const below = times * entriesMax(schema)
+  for (const [name, property] of Object.entries(schema.properties ?? {})) total += estimate(property, `${at}.properties[${name}]`, times, found)
+  if (typeof schema.additionalProperties === 'object') total += estimate(schema.additionalProperties, `${at}.additionalProperties`, below, found)
+  if (schema.items !== undefined) total += estimate(schema.items, `${at}.items`, below, found)
+  return total
+}
+
+function factor(times: number): string {
+  return times > 100 ? 'factor of more than 100x' : `factor of ${times.toFixed(1)}x`
 }
 
 /** JSON as CEL sees it: integers are no doubles, times are times. */

@@ -59,6 +59,23 @@ export function propertyOf(schema: Schema, key: string): Schema | undefined {
   return typeof additionalProperties === 'object' ? additionalProperties : undefined
 }
 
+/** What was before, if something was: of a value that could be found again. */
+export interface Before {
+  readonly value: unknown
+}
+
+/** What a field was before, if it was there. */
+export function fieldBefore(before: Before | undefined, key: string): Before | undefined {
+  return before !== undefined && isRecord(before.value) && before.value[key] !== undefined ? { value: before.value[key] } : undefined
+}
+
+/** What an item was before: those of lists that are maps are the same by their keys, of others nothing is known. */
+export function itemBefore(schema: Schema, before: Before | undefined, item: unknown): Before | undefined {
+  if (before === undefined || schema['x-kubernetes-list-type'] !== 'map' || !Array.isArray(before.value) || !isRecord(item)) return undefined
+  const found: unknown = before.value.find((one) => isRecord(one) && (schema['x-kubernetes-list-map-keys'] ?? []).every((key) => one[key] === item[key]))
+  return found === undefined ? undefined : { value: found }
+}
+
 /** Takes out of an object what its schema does not know; returns it as `fieldValidation` names it. */
 export function prune(schema: Schema, object: Record<string, unknown>): string[] {
   const unknown: string[] = []
@@ -87,7 +104,7 @@ function pruneValue(schema: Schema, value: unknown, path: string, unknown: strin
   } else if (isRecord(value)) pruneRecord(schema, value, path, unknown)
 }
 
-/** Fills in what is missing, at every depth that is there. */
+/** Fills in what is missing, at every depth that is there. A null is missing too, unless the schema allows it. */
 export function fillDefaults(schema: Schema, value: unknown): void {
   if (Array.isArray(value)) {
     if (schema.items !== undefined) for (const item of value) fillDefaults(schema.items, item)
@@ -98,8 +115,10 @@ export function fillDefaults(schema: Schema, value: unknown): void {
     const isMissing = value[key] === undefined || (value[key] === null && property.nullable !== true)
     if (property.default !== undefined && isMissing) value[key] = cloneJson(property.default)
   }
-  for (const key in value) {
+  for (const key of Object.keys(value)) {
     const property = propertyOf(schema, key)
-    if (property !== undefined) fillDefaults(property, value[key])
+    if (property === undefined) continue
+    if (value[key] === null && property.nullable !== true) delete value[key]
+    else fillDefaults(property, value[key])
   }
 }

@@ -7,10 +7,12 @@ import type { WatchCache } from '../cache/index.ts'
 import type { ResourceDescriptor } from '../descriptor.ts'
 import { equalJson, timestamp } from '../object.ts'
 import type { ApiObject } from '../object.ts'
+import type { Outbound } from '../outbound.ts'
 import type { Registry } from '../registry.ts'
 import { StatusError } from '../status.ts'
 import type { Writer } from '../write/writer.ts'
-import { cleanupFinalizer } from './definition.ts'
+import { converterOf } from './conversion.ts'
+import { approvalOf, cleanupFinalizer } from './definition.ts'
 import type { Condition, Definition } from './definition.ts'
 import { customResources } from './resource.ts'
 
@@ -18,6 +20,7 @@ export interface CustomResourceServing {
   readonly cache: WatchCache
   readonly registry: Registry
   readonly writer: Writer
+  readonly outbound: Outbound
   readonly descriptor: ResourceDescriptor
   readonly now: () => number
   readonly log: Logger
@@ -78,7 +81,7 @@ class CustomResources {
 
   async #serve(name: string, definition: Definition): Promise<void> {
     const { cache, registry } = this.#options
-    const wanted = customResources(definition)
+    const wanted = customResources(definition, converterOf(definition, this.#options.outbound))
     const [first] = wanted
     if (first !== undefined) await cache.add(first)
     for (const old of this.#served.get(name) ?? []) if (!wanted.some(({ version }) => version === old.version)) registry.remove(old)
@@ -124,13 +127,16 @@ class CustomResources {
     }
   }
 
-  #statusOf({ spec, status, metadata }: Definition, clash: string | undefined): NonNullable<Definition['status']> {
+  #statusOf(definition: Definition, clash: string | undefined): NonNullable<Definition['status']> {
+    const { spec, status, metadata } = definition
+    const approved = approvalOf(definition)
     const storage = spec.versions.find((version) => version.storage)?.name
     const stored = status?.storedVersions ?? []
     const isGoing = metadata.deletionTimestamp !== undefined
     const conditions = [
       this.#condition(status, 'NamesAccepted', clash === undefined, clash === undefined ? ['NoConflicts', 'no conflicts found'] : ['NamesConflict', clash]),
       this.#condition(status, 'Established', clash === undefined, clash === undefined ? ['InitialNamesAccepted', 'the initial names have been accepted'] : ['NotAccepted', 'not all names are accepted']),
+      ...(approved === undefined ? [] : [this.#condition(status, 'KubernetesAPIApprovalPolicyConformant', approved.isApproved, [approved.reason, approved.message])]),
       ...(isGoing ? [this.#condition(status, 'Terminating', true, ['InstanceDeletionInProgress', 'CustomResource deletion is in progress'])] : []),
     ]
     return {

@@ -2,11 +2,12 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import type { FieldError } from '../descriptor.ts'
 import { equalJson, isRecord } from '../object.ts'
-import { propertyOf } from './schema.ts'
-import type { Schema } from './schema.ts'
+import { fieldBefore, itemBefore, propertyOf } from './schema.ts'
+import type { Before, Schema } from './schema.ts'
 
-/** What is wrong with a value; `path` names it (`spec.replicas`). */
-export function validateValue(schema: Schema, value: unknown, path: string): FieldError[] {
+/** What is wrong with a value; `path` names it (`spec.replicas`). What is as it was before is let through, as the schema may be newer (ratcheting, KEP-4008). */
+export function validateValue(schema: Schema, value: unknown, path: string, before?: Before): FieldError[] {
+  if (before !== undefined && equalJson(before.value, value)) return []
   const errors: FieldError[] = []
   const wrongType = typeError(schema, value, path)
   if (wrongType !== undefined) return [wrongType]
@@ -16,8 +17,8 @@ export function validateValue(schema: Schema, value: unknown, path: string): Fie
   }
   if (typeof value === 'string') checkString(schema, value, path, errors)
   else if (typeof value === 'number' || typeof value === 'bigint') checkNumber(schema, value, path, errors)
-  else if (Array.isArray(value)) checkList(schema, value, path, errors)
-  else if (isRecord(value)) checkRecord(schema, value, path, errors)
+  else if (Array.isArray(value)) checkList(schema, { value, path, before }, errors)
+  else if (isRecord(value)) checkRecord(schema, { value, path, before }, errors)
   checkCombinations(schema, value, path, errors)
   return errors
 }
@@ -103,11 +104,17 @@ function checkNumber(schema: Schema, value: number | bigint, path: string, error
   if (format === 'int32' && (value < -(2 ** 31) || value >= 2 ** 31)) bad(`must be of type int32: "integer"`)
 }
 
-function checkList(schema: Schema, list: readonly unknown[], path: string, errors: FieldError[]): void {
+interface Place<T> {
+  readonly value: T
+  readonly path: string
+  readonly before: Before | undefined
+}
+
+function checkList(schema: Schema, { value: list, path, before }: Place<readonly unknown[]>, errors: FieldError[]): void {
   const { minItems, maxItems, items, uniqueItems } = schema
   if (maxItems !== undefined && list.length > maxItems) errors.push({ field: path, type: 'FieldValueTooMany', value: list.length, detail: `must have at most ${maxItems} items` })
   if (minItems !== undefined && list.length < minItems) errors.push({ field: path, type: 'FieldValueInvalid', value: list.length, detail: `${inBody(path)} should have at least ${minItems} items` })
-  if (items !== undefined) list.forEach((item, i) => errors.push(...validateValue(items, item, `${path}[${i}]`)))
+  if (items !== undefined) list.forEach((item, i) => errors.push(...validateValue(items, item, `${path}[${i}]`, itemBefore(schema, before, item))))
   const keys = schema['x-kubernetes-list-type'] === 'map' ? (schema['x-kubernetes-list-map-keys'] ?? []) : undefined
   if (keys === undefined && schema['x-kubernetes-list-type'] !== 'set' && uniqueItems !== true) return
   const seen = new Set<string>()
@@ -119,7 +126,7 @@ function checkList(schema: Schema, list: readonly unknown[], path: string, error
   })
 }
 
-function checkRecord(schema: Schema, record: Record<string, unknown>, path: string, errors: FieldError[]): void {
+function checkRecord(schema: Schema, { value: record, path, before }: Place<Record<string, unknown>>, errors: FieldError[]): void {
   const { required = [], minProperties, maxProperties } = schema
   const below = (key: string): string => (path === '' ? key : `${path}.${key}`)
   for (const key of required) if (record[key] === undefined) errors.push({ field: below(key), type: 'FieldValueRequired', detail: '' })
@@ -128,7 +135,7 @@ function checkRecord(schema: Schema, record: Record<string, unknown>, path: stri
   if (minProperties !== undefined && count < minProperties) errors.push({ field: path, type: 'FieldValueInvalid', value: count, detail: `${inBody(path)} should have at least ${minProperties} properties` })
   for (const key in record) {
     const property = propertyOf(schema, key)
-    if (property !== undefined) errors.push(...validateValue(property, record[key], below(key)))
+    if (property !== undefined) errors.push(...validateValue(property, record[key], below(key), fieldBefore(before, key)))
   }
 }
 

@@ -59,7 +59,7 @@ export async function readConfiguration(call: Call): Promise<{ readonly config: 
 export type Patch = (current: ApiObject) => ApiObject
 
 /** Reads a patch, once, to be applied as often as it takes. `kind` is what the patch is written for. */
-export async function readPatch(call: Call, kind: Pick<ResourceDescriptor, 'group' | 'version' | 'kind'>): Promise<Patch> {
+export async function readPatch(call: Call, kind: Pick<ResourceDescriptor, 'group' | 'version' | 'kind' | 'schema'>): Promise<Patch> {
   const { request, descriptor } = call
   const validation = validationOf(request)
   if (request.query.has('force')) throw invalid({ group: 'meta.k8s.io', kind: 'PatchOptions' }, '', [{ field: 'force', type: 'FieldValueForbidden', detail: 'may not be specified for non-apply patch' }])

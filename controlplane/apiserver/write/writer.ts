@@ -237,7 +237,7 @@ export class Writer {
   #errorsOf({ strategy }: ResourceDescriptor, object: ApiObject, old: ApiObject, part: Change['part'], context: WriteContext): readonly FieldError[] {
     if (part === 'status') return strategy?.validateStatusUpdate?.(object, old, context) ?? []
     // A subresource such as binding changes what an ordinary update may not.
-    return [...(strategy?.validate?.(object, context) ?? []), ...(part === 'main' ? (strategy?.validateUpdate?.(object, old, context) ?? []) : [])]
+    return [...(strategy?.validate?.(object, context, old) ?? []), ...(part === 'main' ? (strategy?.validateUpdate?.(object, old, context) ?? []) : [])]
   }
 
   /** Asks all who have a say in something that is not a write of an object: a connection, a deletion, a Scale, a Binding. Returns what they make of it. */

@@ -62,7 +62,7 @@ function validateWebhook(webhook: Json, at: string, errors: FieldErrors): void {
   validateConditions(webhook, at, false, errors)
 }
 
-function validateClientConfig(config: Json, at: string, errors: FieldErrors): void {
+export function validateClientConfig(config: Json, at: string, errors: FieldErrors): void {
   const url = config['url']
   const service = config['service']
   if ((url === undefined) === (service === undefined)) errors.required(at, 'exactly one of url or service is required')
