@@ -10,6 +10,7 @@ import { checkNamespace, checkNamespaceDeletion } from './namespace-lifecycle.ts
 import { checkNodeWrite } from './node-restriction.ts'
 import { admitPod } from './pod.ts'
 import type { PodAdmissionOptions } from './pod.ts'
+import { checkPodSecurity } from './pod-security.ts'
 import { checkPolicies } from './policies.ts'
 import { Quotas } from './quota.ts'
 import type { WriteQuota } from './quota.ts'
@@ -63,6 +64,7 @@ function validateBuiltIn(request: AdmissionRequest, { authorizer }: AdmissionOpt
   const { operation, descriptor, object, old, context } = request
   if (object === undefined || operation === 'CONNECT' || object.kind !== descriptor.kind) return
   checkLimits(request)
+  checkPodSecurity(request)
   checkEscalation(authorizer, descriptor, object, old, context.user)
 }
 
