@@ -1,5 +1,5 @@
 /** The control plane: an API server, and beside it, in the same process, the scheduler and the controllers. */
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
 import { Client } from '../../api/client.ts'
@@ -9,7 +9,7 @@ import { createLogger } from '../../api/log.ts'
 import { startElected } from '../../api/leader-election.ts'
 import type { LogLevel } from '../../api/log.ts'
 import { openStore, startApiServer } from '../../controlplane/apiserver/index.ts'
-import type { ApiServer } from '../../controlplane/apiserver/index.ts'
+import type { ApiServer, ApiServerOptions } from '../../controlplane/apiserver/index.ts'
 
 export interface ApiServerFlags {
   readonly dataDir: string
@@ -23,6 +23,10 @@ export interface ApiServerFlags {
   readonly tlsSan?: readonly string[]
   readonly writeKubeconfig?: string
   readonly auditLogPath?: string
+  readonly auditPolicyFile?: string
+  readonly auditLogMaxsize?: number
+  readonly auditLogMaxbackup?: number
+  readonly auditLogMaxage?: number
   readonly writeToken?: string
   readonly serviceClusterIpRange: string
   readonly serviceNodePortRange: string
@@ -47,7 +51,7 @@ export async function serveApi(flags: ApiServerFlags): Promise<ApiServer> {
     serviceClusterIPRange: flags.serviceClusterIpRange,
     serviceNodePortRange: flags.serviceNodePortRange,
     clusterDnsAddress: flags.clusterDns,
-    ...(flags.auditLogPath === undefined ? {} : { auditLogPath: flags.auditLogPath }),
+    ...auditOf(flags),
     notReadyTolerationSeconds: flags.defaultNotReadyTolerationSeconds,
     unreachableTolerationSeconds: flags.defaultUnreachableTolerationSeconds,
     clock: systemClock,
@@ -57,6 +61,22 @@ export async function serveApi(flags: ApiServerFlags): Promise<ApiServer> {
   if (flags.writeToken !== undefined) writePrivate(flags.writeToken, `${await server.joinToken()}\n`)
   if (flags.writeKubeconfig !== undefined) writePrivate(flags.writeKubeconfig, server.adminKubeconfig())
   return Object.assign(server, { stop: closingAfter(server, store) })
+}
+
+function auditOf({ auditLogPath: path, auditPolicyFile: source, auditLogMaxsize: maxSize, auditLogMaxbackup: maxBackup, auditLogMaxage: maxAge }: ApiServerFlags): Pick<ApiServerOptions, 'audit'> {
+  if (path === undefined) {
+    if (source !== undefined) throw new Error('Cannot keep an audit log by --audit-policy-file alone: --audit-log-path says where to')
+    return {}
+  }
+  return { audit: { path, ...(source && { policy: { source, text: readPolicy(source) } }), ...(maxSize && { maxSize }), ...(maxBackup !== undefined && { maxBackup }), ...(maxAge && { maxAge }) } }
+}
+
+function readPolicy(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new Error(`Cannot read the audit policy ${file}: ${(error as Error).message}`, { cause: error })
+  }
 }
 
 /** The store is closed once nothing writes to it any more. */

@@ -12,7 +12,8 @@ import type { Store } from '../store/index.ts'
 import { createAdmission } from './admission/index.ts'
 import type { WriteQuota } from './admission/quota.ts'
 import { Aggregation } from './aggregation/index.ts'
-import { AuditLog } from './audit.ts'
+import { AuditLog } from './audit/index.ts'
+import type { AuditOptions } from './audit/index.ts'
 import { Authenticator } from './authentication/index.ts'
 import { lettersFrom, newBootstrapToken, tokenOf } from './authentication/bootstrap-tokens.ts'
 import { ServiceAccountTokens } from './authentication/service-account-tokens.ts'
@@ -64,7 +65,7 @@ export interface ApiServerOptions {
   /** Default: the tenth of each service range; several with commas between. */
   readonly clusterDnsAddress?: string
   /** A file to which every request is written. */
-  readonly auditLogPath?: string
+  readonly audit?: AuditOptions
   readonly notReadyTolerationSeconds?: number
   readonly unreachableTolerationSeconds?: number
   readonly clock: Clock
@@ -164,7 +165,7 @@ class Server implements ApiServer {
     }
     this.#aggregation = new Aggregation({ cache, registry, writer: this.#serving.writer, outbound, credential: credentials.frontProxy, clock, random, log })
     this.#shared = new SharedStore(store, cache, clock)
-    this.#audit = options.auditLogPath === undefined ? undefined : new AuditLog(options.auditLogPath, clock, log)
+    this.#audit = options.audit === undefined ? undefined : new AuditLog(options.audit, clock, log)
     this.#handler = createHandler({ aggregation: this.#aggregation, serving: this.#serving, shared: this.#shared, ...(this.#audit === undefined ? {} : { audit: this.#audit }), log, caCertificate: credentials.authority.certificate, serverAddress: () => `${this.#advertised}:${this.port}`, notReady: () => this.#notReady ?? this.#health?.trouble, isStopping: () => this.#stopping !== undefined })
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.done = promise

@@ -85,7 +85,7 @@ t.test('parameters are objects that bindings name', async (t) => {
 
 t.test('bindings narrow what a policy is about, and say what follows', async (t) => {
   const auditLogPath = join(t.testdir(), 'audit.log')
-  const { server } = await startTestServer(t, { auditLogPath })
+  const { server } = await startTestServer(t, { audit: { path: auditLogPath } })
   await ask(server, 'POST', '/api/v1/namespaces', { metadata: { name: 'prod', labels: { env: 'prod' } } })
   const never = { validations: [{ expression: 'false', message: 'no' }], auditAnnotations: [{ key: 'who', valueExpression: "'it was ' + object.metadata.name" }] }
   await bind(t, server, never, { matchResources: { namespaceSelector: { matchLabels: { env: 'prod' } } } })

@@ -1,12 +1,13 @@
 // The way of a request: open paths, who, whether they may, and then to what answers it.
 import type { Aggregation } from '../aggregation/index.ts'
-import type { AuditLog } from '../audit.ts'
+import { annotate } from '../audit-annotations.ts'
+import type { AuditLog, Trail } from '../audit/index.ts'
 import { impersonated } from '../authentication/index.ts'
 import type { Attributes } from '../authorization/rbac.ts'
 import { review } from '../authorization/reviews.ts'
 import type { ResourceDescriptor, UserInfo } from '../descriptor.ts'
 import { jsonReply, textReply } from '../http.ts'
-import type { Handler, HttpRequest, Reply, UpgradeHandler } from '../http.ts'
+import type { Handler, HttpRequest, Reply, UpgradeHandler, Upstream } from '../http.ts'
 import type { Logger } from '../../../api/log.ts'
 import { isStoreError } from '../../store/index.ts'
 import { inEncoding } from '../representation.ts'
@@ -52,36 +53,48 @@ export function createHandler(options: HandlerOptions): { readonly handle: Handl
     const open = openPaths(options, request)
     if (open !== undefined) return open
     if (options.isStopping()) return errorReply(stopping())
-    const receivedMs = options.serving.clock.now()
-    let who: Asking | undefined
+    let trail: Trail | undefined
+    let by: UserInfo | undefined
     let reply: Reply
     try {
-      const asking = identify(options, request)
-      who = asking
+      by = options.serving.authenticator.authenticate(request)
+      const asking = identify(options, request, by)
+      trail = options.audit?.begin(request, { by, acting: asking.user, info: asking.info })
       authorize(options, asking, request)
-      reply = await turns.take(asking, request, (received) => answer(options, documents, asking, received))
+      reply = await turns.take(asking, trail?.request ?? request, (received) => answer(options, documents, asking, received))
     } catch (error) {
       reply = errorReply(statusOf(error, options.log, request))
+      trail ??= options.audit?.begin(request, { by })
     }
-    options.audit?.record(request, who?.user, who?.info, reply.status, receivedMs)
-    return inEncoding(reply, request.headers['accept'])
+    return inEncoding(trail?.answered(reply) ?? reply, request.headers['accept'])
   }
   const upgrade: UpgradeHandler = async (request) => {
+    let trail: Trail | undefined
     try {
-      const asking = identify(options, request)
+      const by = options.serving.authenticator.authenticate(request)
+      const asking = identify(options, request, by)
+      trail = options.audit?.begin(request, { by, acting: asking.user, info: asking.info })
       authorize(options, asking, request)
-      const { user, info } = asking
-      const elsewhere = options.aggregation.serviceFor(request.path)
-      if (elsewhere !== undefined) return options.aggregation.upstream(elsewhere, request, user)
-      const call = callOf(options.serving, request, info, user)
-      const upstream = await streamUpstream(call)
-      await admitConnection(call)
+      const upstream = await upstreamOf(options, asking, request)
+      trail?.connected()
       return upstream
     } catch (error) {
-      throw statusOf(error, options.log, request)
+      const refused = statusOf(error, options.log, request)
+      ;(trail ?? options.audit?.begin(request, {}))?.answered(errorReply(refused))
+      throw refused
     }
   }
   return { handle, upgrade }
+}
+
+/** Where a connection is led to. */
+async function upstreamOf({ aggregation, serving }: HandlerOptions, { user, info }: Asking, request: HttpRequest): Promise<Upstream> {
+  const elsewhere = aggregation.serviceFor(request.path)
+  if (elsewhere !== undefined) return aggregation.upstream(elsewhere, request, user)
+  const call = callOf(serving, request, info, user)
+  const upstream = await streamUpstream(call)
+  await admitConnection(call)
+  return upstream
 }
 
 /** What strangers may know. */
@@ -170,9 +183,8 @@ function scoped(info: RequestInfo, descriptor: ResourceDescriptor): RequestInfo 
   return { ...info, namespace: '' }
 }
 
-/** Finds out who speaks, and of what: 401 for strangers. */
-function identify({ serving }: HandlerOptions, request: HttpRequest): Asking {
-  const authenticated = serving.authenticator.authenticate(request)
+/** Finds out as whom, and of what. */
+function identify({ serving }: HandlerOptions, request: HttpRequest, authenticated: UserInfo): Asking {
   const acting = impersonated(request)
   if (acting !== undefined) checkImpersonation(serving, authenticated, acting)
   const user = acting ?? authenticated
@@ -180,9 +192,11 @@ function identify({ serving }: HandlerOptions, request: HttpRequest): Asking {
 }
 
 /** Refuses with 403 what nothing allows. */
-function authorize({ serving }: HandlerOptions, { user, info }: Asking, request: HttpRequest): void {
+function authorize({ serving, audit }: HandlerOptions, { user, info }: Asking, request: HttpRequest): void {
   const attributes: Attributes = info.isResource ? { ...info, name: info.name === '' ? nameSelected(request.query) : info.name } : { ...info, path: info.path, resource: '' }
-  if (!serving.authorizer.isAllowed(user, attributes)) throw refusal(user, info)
+  const isAllowed = serving.authorizer.isAllowed(user, attributes)
+  if (audit !== undefined) annotate(request, 'authorization.k8s.io/decision', isAllowed ? 'allow' : 'forbid')
+  if (!isAllowed) throw refusal(user, info)
 }
 
 /** A list or a watch of one object by its name is, for those who decide, about that object. */
