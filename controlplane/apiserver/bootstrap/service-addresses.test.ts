@@ -3,6 +3,9 @@ import t from 'tap'
 import { systemClock } from '../../../api/clock.ts'
 import { ask, startTestServer } from '../test-support/server.ts'
 import type { ApiServer } from '../index.ts'
+import type { Service } from '../../../api/types.ts'
+import type { ApiObject } from '../object.ts'
+import { planAddresses } from './service-addresses.ts'
 
 const services = '/api/v1/namespaces/default/services'
 const networking = '/apis/networking.k8s.io/v1'
@@ -50,4 +53,14 @@ t.test('the default range is ready, a further one is used when that is full, and
   t.match(await ask(server, 'POST', services, service('none')), { status: 500 }, 'of a range that goes nothing is given out')
   await ask(server, 'DELETE', `${services}/late`)
   await until(async () => !(await exists(server, `${ranges}/more`)))
+})
+
+t.test('the plan: one for each address of both families, none for services without one, and nobody else\'s is touched', (t) => {
+  const managed = { 'ipaddress.kubernetes.io/managed-by': 'ipallocator.k8s.io' }
+  const of = (name: string, clusterIPs: string[]): Service => ({ metadata: { name, namespace: 'default' }, spec: { clusterIPs } })
+  const have = [{ metadata: { name: '10.96.0.9', labels: managed } }, { metadata: { name: '10.96.0.8' } }, { metadata: { name: '10.96.0.1', labels: managed } }] as unknown as ApiObject[]
+  const plan = planAddresses([of('a', ['10.96.0.1', 'fd00::1']), of('b', ['None'])], have)
+  t.match(plan, [{ kind: 'create', object: { metadata: { name: 'fd00::1', labels: { 'ipaddress.kubernetes.io/ip-family': 'IPv6' } } } }, { kind: 'delete', name: '10.96.0.9' }])
+  t.equal(plan.length, 2)
+  t.end()
 })

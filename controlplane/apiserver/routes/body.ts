@@ -43,14 +43,15 @@ export function patchType({ headers }: HttpRequest): string {
 }
 
 /** A configuration to be applied (server-side apply), in YAML or JSON. */
-export async function readConfiguration(call: Call): Promise<{ readonly config: ApiObject; readonly force: boolean }> {
+export async function readConfiguration(call: Call, kind: Pick<ResourceDescriptor, 'group' | 'version' | 'kind' | 'schema'> = call.descriptor): Promise<{ readonly config: ApiObject; readonly force: boolean }> {
   const { request, descriptor } = call
   if ((request.query.get('fieldManager') ?? '') === '') {
     throw invalid({ group: 'meta.k8s.io', kind: 'PatchOptions' }, '', [{ field: 'fieldManager', type: 'FieldValueRequired', detail: 'is required for apply patch' }])
   }
   const decoded = decodeBody(await request.readBody(bodyBytesMax), applyType)
   if (isRecord(decoded) && (decoded['apiVersion'] === undefined || decoded['kind'] === undefined)) throw badRequest('the applied configuration must say its apiVersion and kind')
-  const config = checked(call, toObject(decoded, descriptor), [])
+  const object = toObject(decoded, kind)
+  const config = kind.kind === descriptor.kind ? checked(call, object, []) : object
   if (config.metadata.managedFields !== undefined) throw badRequest('metadata.managedFields must be nil')
   return { config, force: isTrue(request.query.get('force')) }
 }

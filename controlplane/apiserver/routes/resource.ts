@@ -7,7 +7,7 @@ import { selected } from '../read.ts'
 import { verbsOf } from '../registry.ts'
 import { hasProtobuf, Representation } from '../representation.ts'
 import { inSelection, parseSelection } from '../selector.ts'
-import { badRequest, methodNotAllowed, StatusError, success, unsupportedMediaType } from '../status.ts'
+import { badRequest, methodNotAllowed, StatusError, success } from '../status.ts'
 import type { ApiObject } from '../object.ts'
 import type { DeleteOptions, Verb } from '../descriptor.ts'
 import { asServed } from '../versions.ts'
@@ -48,14 +48,13 @@ export async function handleResource(call: Call): Promise<Reply> {
   }
 }
 
-/** PATCH of the object, or of its status. A configuration may also be applied where there is nothing yet. */
-export async function patch(call: Call, part: 'main' | 'status' | 'other', pick?: Narrow): Promise<Reply> {
+/** PATCH of the object, or of the part of it that a subresource is. A configuration may also be applied where there is nothing yet; `configOf` is what of it counts. */
+export async function patch(call: Call, part: 'main' | 'status' | 'other', pick?: Narrow, configOf: (config: ApiObject) => ApiObject = (config) => config): Promise<Reply> {
   if (patchType(call.request) !== applyType) return objectReply(call, 200, await change(call, part, pick))
   const { serving, info, descriptor } = call
-  if (part === 'other') throw unsupportedMediaType(applyType, ['application/json-patch+json', 'application/merge-patch+json', 'application/strategic-merge-patch+json'])
   const { config, force } = await readConfiguration(call)
   const target = { descriptor, namespace: info.namespace, name: info.name }
-  const { entry, isNew } = await serving.writer.apply(target, { config: named(call, config), force, part, ...subresourceOf(call) }, writeOptions(call))
+  const { entry, isNew } = await serving.writer.apply(target, { config: configOf(named(call, config)), force, part, ...(pick === undefined ? {} : { pick }), ...subresourceOf(call) }, writeOptions(call))
   return objectReply(call, isNew ? 201 : 200, entry)
 }
 

@@ -12,17 +12,17 @@ import { readLog } from './log.ts'
 import { proxy } from './proxy.ts'
 import { handleScale } from './scale.ts'
 import { requestToken } from './token.ts'
-import { withApproval, withEphemeralContainers, withFinalizers, withResources } from './parts.ts'
+import { approvalOf, ephemeralContainersOf, resourcesOf, withApproval, withEphemeralContainers, withFinalizers, withResources } from './parts.ts'
 
 type Answer = (call: Call) => Promise<Reply>
 
 const answers: Readonly<Record<Subresource, Readonly<Record<string, Answer>>>> = {
   status: { get: current, update: part('status'), patch: part('status') },
   scale: { get: handleScale, update: handleScale, patch: handleScale },
-  approval: { get: current, update: part('other', withApproval), patch: part('other', withApproval) },
+  approval: { get: current, update: part('other', withApproval), patch: part('other', withApproval, approvalOf) },
   finalize: { update: part('other', withFinalizers) },
-  ephemeralcontainers: { get: current, update: part('other', withEphemeralContainers), patch: part('other', withEphemeralContainers) },
-  resize: { get: current, update: part('other', withResources), patch: part('other', withResources) },
+  ephemeralcontainers: { get: current, update: part('other', withEphemeralContainers), patch: part('other', withEphemeralContainers, ephemeralContainersOf) },
+  resize: { get: current, update: part('other', withResources), patch: part('other', withResources, resourcesOf) },
   binding: { create: bind },
   eviction: { create: evict },
   token: { create: requestToken },
@@ -47,6 +47,7 @@ async function current(call: Call): Promise<Reply> {
   return objectReply(call, 200, await call.serving.reader.current(call.descriptor, call.info.namespace, call.info.name))
 }
 
-function part(which: 'status' | 'other', pick?: Parameters<typeof change>[2]): Answer {
-  return async (call) => (call.info.verb === 'patch' ? patch(call, which, pick) : objectReply(call, 200, await change(call, which, pick)))
+/** `configOf`: what of a configuration that is applied counts. */
+function part(which: 'status' | 'other', pick?: Parameters<typeof change>[2], configOf?: Parameters<typeof patch>[3]): Answer {
+  return async (call) => (call.info.verb === 'patch' ? patch(call, which, pick, configOf) : objectReply(call, 200, await change(call, which, pick)))
 }

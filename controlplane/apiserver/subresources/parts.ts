@@ -38,6 +38,28 @@ export function withResources(wanted: ApiObject, current: ApiObject): ApiObject 
   return { ...current, metadata: { ...current.metadata, ...revisionOf(wanted) }, spec: { ...specOf(current), containers } }
 }
 
+/** Who a configuration is about, and nothing else of it. */
+function identityOf({ apiVersion, kind, metadata }: ApiObject): ApiObject {
+  const { name, namespace, uid, resourceVersion } = metadata
+  return { apiVersion, kind, metadata: Object.fromEntries(Object.entries({ name, namespace, uid, resourceVersion }).filter(([, value]) => value !== undefined)) } as ApiObject
+}
+
+/** What of an applied configuration `approval` counts. */
+export function approvalOf(config: ApiObject): ApiObject {
+  const conditions = isRecord(config['status']) ? config['status']['conditions'] : undefined
+  return { ...identityOf(config), ...(conditions === undefined ? {} : { status: { conditions } }) }
+}
+
+export function ephemeralContainersOf(config: ApiObject): ApiObject {
+  const { ephemeralContainers } = specOf(config)
+  return { ...identityOf(config), ...(ephemeralContainers === undefined ? {} : { spec: { ephemeralContainers } }) }
+}
+
+export function resourcesOf(config: ApiObject): ApiObject {
+  const containers = listOf(specOf(config), 'containers').map(({ name, resources }) => ({ name, ...(resources === undefined ? {} : { resources }) }))
+  return { ...identityOf(config), ...(containers.length === 0 ? {} : { spec: { containers } }) }
+}
+
 /** The revision that the client has seen, so that a conflict is noticed. */
 function revisionOf({ metadata }: ApiObject): { resourceVersion?: string } {
   return metadata.resourceVersion === undefined ? {} : { resourceVersion: metadata.resourceVersion }

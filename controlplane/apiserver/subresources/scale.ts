@@ -3,12 +3,12 @@ import { formatLabelSelector, formatLabels } from '../../../api/selectors.ts'
 import type { ResourceDescriptor, ScalePaths } from '../descriptor.ts'
 import { jsonReply } from '../http.ts'
 import type { Reply } from '../http.ts'
-import { isRecord, setValueAt, valueAt } from '../object.ts'
+import { apiVersionOf, isRecord, setValueAt, valueAt } from '../object.ts'
 import type { ApiObject } from '../object.ts'
-import { readKind, readPatch } from '../routes/body.ts'
+import { applyType, patchType, readConfiguration, readKind, readPatch } from '../routes/body.ts'
 import { warningHeaders, writeOptions } from '../routes/call.ts'
 import type { Call } from '../routes/call.ts'
-import { conflict, invalid, noSuchPath } from '../status.ts'
+import { badRequest, conflict, invalid, noSuchPath } from '../status.ts'
 
 const kind = { group: 'autoscaling', version: 'v1', kind: 'Scale' }
 
@@ -17,6 +17,7 @@ export async function handleScale(call: Call): Promise<Reply> {
   const paths = descriptor.scale
   if (paths === undefined) throw noSuchPath()
   if (info.verb === 'get') return scaleReply(call, (await serving.reader.current(descriptor, info.namespace, info.name)).object, paths)
+  if (info.verb === 'patch' && patchType(request) === applyType) return applyScale(call, paths)
   const wanted = await wantedScale(call, paths)
   const options = writeOptions({ ...call, request })
   const make = async (current: ApiObject): Promise<ApiObject> => {
@@ -28,6 +29,22 @@ export async function handleScale(call: Call): Promise<Reply> {
     return current
   }
   const entry = await serving.writer.update({ descriptor, namespace: info.namespace, name: info.name }, { part: 'main', make, subresource: 'scale' }, options)
+  return scaleReply(call, entry.object, paths)
+}
+
+/** Server-side apply of a Scale is one of the replicas of what is scaled, by way of this subresource. */
+async function applyScale(call: Call, paths: ScalePaths): Promise<Reply> {
+  const { serving, info, descriptor } = call
+  const { config: scale, force } = await readConfiguration(call, kind)
+  const { name = info.name, namespace = info.namespace, uid, resourceVersion } = scale.metadata
+  if (name !== info.name || namespace !== info.namespace) throw badRequest(`the name of the object (${name}) does not match the name on the URL (${info.name})`)
+  const options = writeOptions(call)
+  const { object } = await serving.reader.current(descriptor, info.namespace, info.name)
+  const given: ApiObject = { ...scaleOf(object, paths), spec: isRecord(scale['spec']) ? { ...scale['spec'] } : {} }
+  const admitted = (await serving.writer.admit({ operation: 'UPDATE', descriptor, subresource: 'scale', kind, namespace: info.namespace, name: info.name, object: given, old: scaleOf(object, paths) }, options)) ?? given
+  const config = { apiVersion: apiVersionOf(descriptor), kind: descriptor.kind, metadata: { name, ...(descriptor.namespaced ? { namespace } : {}), ...(uid === undefined ? {} : { uid }), ...(resourceVersion === undefined ? {} : { resourceVersion }) } } as ApiObject
+  if (valueAt(admitted, '.spec.replicas') !== undefined) setValueAt(config, paths.specReplicasPath, replicasOf(admitted, descriptor, info.name))
+  const { entry } = await serving.writer.apply({ descriptor, namespace: info.namespace, name: info.name }, { config, force, part: 'other', subresource: 'scale' }, options)
   return scaleReply(call, entry.object, paths)
 }
 

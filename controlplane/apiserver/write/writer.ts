@@ -55,6 +55,8 @@ export interface Applying {
   readonly force: boolean
   readonly part: Change['part']
   readonly subresource?: string
+  /** What of the outcome a subresource lets through. */
+  readonly pick?: (wanted: ApiObject, current: ApiObject) => ApiObject
 }
 
 export interface Deletion {
@@ -89,14 +91,14 @@ export class Writer {
   }
 
   /** Server-side apply: 409 when others own what would change, unless it is forced. */
-  async apply(target: Target, { config, force, part, subresource }: Applying, options: WriteOptions): Promise<{ readonly entry: Entry; readonly isNew: boolean }> {
+  async apply(target: Target, { config, force, part, subresource, pick }: Applying, options: WriteOptions): Promise<{ readonly entry: Entry; readonly isNew: boolean }> {
     const { descriptor, namespace, name } = target
     const manager = { name: options.manager ?? '', now: this.#clock.now(), ...(subresource === undefined ? {} : { subresource }) }
     const application = { config, force, manager, part: part === 'status' ? part : part === 'main' && hasSubresource(descriptor, 'status') && descriptor.kind !== 'Node' ? part : 'whole' } as const
     for (let attempt = 1; ; attempt++) {
       try {
-        const make = (current: ApiObject): ApiObject => applyConfiguration(descriptor, current, application)
-        return { entry: await this.update(target, { part, make, isSettled: true }, options), isNew: false }
+        const make = (current: ApiObject): ApiObject => picked(applyConfiguration(descriptor, current, application), current, pick)
+        return { entry: await this.update(target, { part, make, isSettled: true, ...(subresource === undefined ? {} : { subresource }) }, options), isNew: false }
       } catch (error) {
         if (part !== 'main' || attempt === attemptsMax || !(error instanceof StatusError) || error.code !== 404 || error.details?.name !== name) throw error
       }
@@ -308,6 +310,14 @@ export class Writer {
     if (entry === undefined) throw notFound(descriptor, name)
     return (await asServed(descriptor, [entry]))[0] ?? entry
   }
+}
+
+/** What a subresource lets through of an applied object, with who owns it. */
+function picked(applied: ApiObject, current: ApiObject, pick: Applying['pick']): ApiObject {
+  if (pick === undefined) return applied
+  const object = pick(applied, current)
+  const { managedFields } = applied.metadata
+  return { ...object, metadata: { ...object.metadata, ...(managedFields === undefined ? {} : { managedFields }) } }
 }
 
 function fillNamespace(descriptor: ResourceDescriptor, object: ApiObject, namespace: string): void {
