@@ -159,6 +159,7 @@ function addDns(dns: Command): void {
     .addOption(new Option('--https-listen <address:port>', 'where to answer with HTTPS, at /dns-query; may be given again').argParser(collect(addressAndPort)))
     .option('--tls-cert <file>', 'certificate for those two; read again when it changes')
     .option('--tls-key <file>', 'and its key')
+    .option('--config-map <namespace/name>', 'settings that come before these flags, taken again when they change')
     .option('--hand-over <file>', 'take over from the process that listens on this Unix socket, and listen there for the next')
     .addOption(new Option('--health <address:port>', 'where /health, /ready and /metrics are served').argParser(addressAndPort))
     .action(async (options) => (await import('./commands/dns.ts')).runDns(options as never))

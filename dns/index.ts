@@ -1,13 +1,14 @@
 /** The cluster's DNS server: names from the watch, answers over UDP and TCP, and over TLS and HTTPS when asked for. */
 import type { Component } from '../api/component.ts'
-import { QueryLog } from './answers/query-log.ts'
-import { Responder } from './answers/responder.ts'
+import { FollowedConfig } from './config/followed-config.ts'
+import type { Settings } from './config/settings.ts'
 import { Listeners } from './listeners.ts'
 import type { HostPort, ListenOptions } from './listeners.ts'
-import { ClusterNames } from './names.ts'
 import type { NamesOptions } from './names.ts'
+import { defaultTtlSeconds } from './names.ts'
 import { inherit, offer } from './server/hand-over.ts'
-import { RateLimit } from './server/rate-limit.ts'
+import { Serving } from './serving.ts'
+import { canonical } from './wire/index.ts'
 
 export { searchDomains } from './answers/autopath.ts'
 export { queryNames } from './query.ts'
@@ -19,6 +20,10 @@ export interface DnsOptions extends Omit<NamesOptions, 'serverAddresses'>, Liste
   readonly rateLimit?: number
   /** One line in the log for so many questions; 0 or left out: none. */
   readonly queryLogEvery?: number
+  /** A ConfigMap whose settings come before these, as NAMESPACE/NAME; it is followed. */
+  readonly configMap?: string | undefined
+  /** Reads files that a Corefile names. */
+  readonly readFile?: (path: string) => string
   /** A Unix socket by which the next process takes over; what is there already is taken over from. */
   readonly handOver?: string | undefined
 }
@@ -32,33 +37,37 @@ export interface DnsServer extends Component {
   readonly ready: Promise<void>
 }
 
+/** How long an API server may take to say what the ConfigMap holds, before there are answers without. */
+const configMs = 2000
+
 /** Starts answering; resolves when it listens: at once, though the cluster's names are not known yet, or when they are, if there is somebody to take over from. */
 export async function startDns(options: DnsOptions): Promise<DnsServer> {
-  const { clock, random, log, listen, handOver } = options
+  const { log, listen, handOver } = options
   const before = handOver === undefined ? undefined : await inherit(handOver)
-  const names = new ClusterNames({ ...options, serverAddresses: listen.map(({ address }) => address).filter((address) => address !== '0.0.0.0' && address !== '::') })
-  const limit = new RateLimit(options.rateLimit ?? 0, clock)
-  const responder = new Responder({
-    handlers: () => names.handlers, recursionAvailable: () => names.takesOtherNames, random, log,
-    allows: limit.isOn ? (client) => limit.allows(client) : undefined,
-    queryLog: new QueryLog({ every: options.queryLogEvery ?? 0, clock, log }),
+  const serverAddresses = listen.map(({ address }) => address).filter((address) => address !== '0.0.0.0' && address !== '::')
+  const settings = settingsOf(options)
+  const serving = new Serving({ ...options, serverAddresses }, settings)
+  const config = options.configMap === undefined ? undefined : new FollowedConfig({
+    ...options, name: options.configMap, base: settings, readFile: options.readFile ?? noFiles, onChange: (changed) => serving.change(changed),
   })
   const listeners = new Listeners()
   const { promise: done, resolve: end } = Promise.withResolvers<void>()
   let offered: { close(): void } | undefined
   const stop = async (): Promise<void> => {
     offered?.close()
+    config?.stop()
     await listeners.close()
-    await names.stop()
+    await serving.stop()
     end()
   }
   try {
     // Whoever asks first finds what was known before.
-    await names.restore()
-    const ready = names.start()
+    await serving.names.restore()
+    const ready = serving.names.start()
+    await config?.start(configMs)
     if (before !== undefined) await Promise.race([ready, before.orphaned])
-    await listeners.open(options, { responder, names: () => names }, before)
-    names.outside.start()
+    await listeners.open(options, { responder: serving.responder, names: () => serving.names, config }, before)
+    serving.names.outside.start()
     await before?.finish()
     if (handOver !== undefined) {
       const onTaken = (): void => {
@@ -78,4 +87,12 @@ export async function startDns(options: DnsOptions): Promise<DnsServer> {
     await stop()
     throw error
   }
+}
+
+function settingsOf({ zone, pods, ttlSeconds = defaultTtlSeconds, upstreams, stubs = [], autopath, rateLimit = 0, queryLogEvery = 0 }: DnsOptions): Settings {
+  return { zone: canonical(zone), pods, ttlSeconds, upstreams, stubs, autopath, rateLimit, queryLogEvery }
+}
+
+function noFiles(path: string): string {
+  throw new Error(`Cannot read the configuration: ${path} is not read here`)
 }

@@ -41,6 +41,8 @@ export interface Answering {
   readonly responder: Responder
   /** They may be others later. */
   readonly names: () => Readiness
+  /** What is followed for settings. */
+  readonly config?: { readonly refused: number } | undefined
 }
 
 interface Listener {
@@ -97,13 +99,13 @@ export class Listeners {
     for (const listener of this.#listeners.splice(0)) await listener.close()
   }
 
-  #start(place: OpenPlace, { clock, tcp }: ListenOptions, { responder, names }: Answering): Listener | Promise<Listener> {
+  #start(place: OpenPlace, { clock, tcp }: ListenOptions, { responder, names, config }: Answering): Listener | Promise<Listener> {
     const respond = (transport: Transport): Respond => (packet, client) => responder.respond(packet, transport, client)
     const certificate = this.#certificate
     switch (place.kind) {
       case 'udp': return listenUdp(place, respond('udp'))
       case 'tcp': return listenTcp(place, respond('tcp'), { clock, ...tcp })
-      case 'health': return startHealth(place, names, responder)
+      case 'health': return startHealth(place, { responder, names, config })
       case 'tls':
       case 'https':
         if (certificate === undefined) throw new Error('Cannot listen with TLS: there is no certificate')

@@ -49,7 +49,8 @@ export interface NamesOptions {
   readonly log: Logger
 }
 
-const defaultTtlSeconds = 5
+/** As CoreDNS. */
+export const defaultTtlSeconds = 5
 /** How often it is looked whether what is known is current, and has to be saved. */
 const tickMs = 1000
 /** While things change, the snapshot is written this often, and takes at most this share of the time. */
@@ -150,13 +151,13 @@ export class ClusterNames {
     if (!this.#restored) await synced
   }
 
-  /** Resolves when the snapshot is on disk. */
-  async stop(): Promise<void> {
+  /** Resolves when the snapshot is on disk, unless others have to save by now. */
+  async stop({ save = true }: { readonly save?: boolean } = {}): Promise<void> {
     this.#tick?.cancel()
     this.outside.stop()
     this.#network.close()
     for (const followed of this.#followed) followed.stop()
-    if (this.#hasSynced && this.#changed) this.#save()
+    if (save && this.#hasSynced && this.#changed) this.#save()
     await this.#saving
   }
 

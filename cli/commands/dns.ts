@@ -29,6 +29,7 @@ export interface DnsFlags extends NamesFlags {
   readonly tlsCert?: string
   readonly tlsKey?: string
   readonly handOver?: string
+  readonly configMap?: string
   readonly health?: HostPort
   readonly snapshot?: string
   readonly rateLimit?: number
@@ -40,7 +41,7 @@ const pollMs = 50
 
 /** `fairway dns` */
 export async function runDns(flags: DnsFlags): Promise<void> {
-  const { listen = [], tlsListen, httpsListen, tlsCert, tlsKey, handOver, kubeconfig, health, snapshot, rateLimit = 0, queryLog = 0 } = flags
+  const { listen = [], tlsListen, httpsListen, tlsCert, tlsKey, handOver, configMap, kubeconfig, health, snapshot, rateLimit = 0, queryLog = 0 } = flags
   if (kubeconfig === undefined || listen.length === 0) throw new Error('Cannot start the DNS server: --kubeconfig FILE and --listen ADDRESS:PORT are needed')
   if ((tlsListen ?? httpsListen) !== undefined && (tlsCert === undefined || tlsKey === undefined)) throw new Error('Cannot listen with TLS: --tls-cert FILE and --tls-key FILE are needed')
   const certificate = tlsCert === undefined || tlsKey === undefined ? undefined : { certFile: tlsCert, keyFile: tlsKey }
@@ -48,7 +49,7 @@ export async function runDns(flags: DnsFlags): Promise<void> {
   const log = createLogger({ level: flags.logLevel })
   const start = async (): ReturnType<typeof startDns> => {
     while (flags.wait === true && !existsSync(kubeconfig)) await systemClock.sleep(pollMs)
-    return startDns({ ...namesOptions({ ...flags, kubeconfig }), log, listen, tlsListen, httpsListen, certificate, handOver, health, snapshot, rateLimit, queryLogEvery: queryLog })
+    return startDns({ ...namesOptions({ ...flags, kubeconfig }), log, listen, tlsListen, httpsListen, certificate, handOver, configMap, readFile: (path) => readFileSync(path, 'utf8'), health, snapshot, rateLimit, queryLogEvery: queryLog })
   }
   return runUntilSignal(start())
 }

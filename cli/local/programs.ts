@@ -42,12 +42,13 @@ function agentArguments(config: ClusterConfigFile, host: string): string[] {
     '--service-cluster-ip-range', ranges.map(({ serviceRange }) => serviceRange).join(','), '--cluster-dns', ranges.map(({ clusterDns }) => clusterDns).join(','),
     '--server', serverUrls(config).join(','), '--token-file', `/var/lib/${shared.token}`, '--node-name', host, '--node-ip', hostAddresses(config, host).join(','),
     '--data-dir', `${state}/agent`, '--overlay', config.overlay, '--node-lease-duration-seconds', String(failureDetection.leaseDurationSeconds),
+    ...(config.ingress === true ? ['--ingress', `${inUrl((ranges.at(-1) ?? ranges[0]).unspecified)}:80`] : []),
   ]
 }
 
 function dnsArguments({ ipFamily }: ClusterConfigFile): string[] {
   const listen = rangesOf(ipFamily).flatMap(({ clusterDns }) => ['--listen', `${inUrl(clusterDns)}:53`])
-  return ['--kubeconfig', `${state}/agent/node.kubeconfig`, '--wait', ...listen, '--zone', 'cluster.local', '--pods', 'verified', '--resolv-conf', '/etc/resolv.conf', '--snapshot', `${state}/dns.snapshot`, '--hand-over', '/run/fairway/dns.sock']
+  return ['--kubeconfig', `${state}/agent/node.kubeconfig`, '--wait', ...listen, '--zone', 'cluster.local', '--pods', 'verified', '--resolv-conf', '/etc/resolv.conf', '--snapshot', `${state}/dns.snapshot`, '--hand-over', '/run/fairway/dns.sock', '--config-map', 'kube-system/fairway-dns']
 }
 
 /** The same files as this machine sees them. */

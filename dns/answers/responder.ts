@@ -16,7 +16,7 @@ export interface ResponderOptions {
   readonly recursionAvailable: () => boolean
   /** Whether a client may have one more answer now; left out: always. */
   readonly allows?: ((client: Uint8Array) => boolean) | undefined
-  readonly queryLog?: QueryLog | undefined
+  readonly queryLog?: Pick<QueryLog, 'isDue' | 'begin'> | undefined
   readonly random: () => number
   readonly log: Logger
 }

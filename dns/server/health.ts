@@ -13,15 +13,21 @@ export interface Readiness {
   readonly outside: Outside
 }
 
+export interface Observed {
+  readonly names: () => Readiness
+  readonly responder: Responder
+  readonly config?: { readonly refused: number } | undefined
+}
+
 /** Serves them on a socket, which is its own from here on. `names` may be others at the next request. */
-export async function startHealth({ fd }: OpenPlace, names: () => Readiness, responder: Responder): Promise<StreamListener> {
+export async function startHealth({ fd }: OpenPlace, { names, responder, config }: Observed): Promise<StreamListener> {
   const server = createServer({ requestTimeout: 5000, headersTimeout: 5000 }, (request, response) => {
     const path = (request.url ?? '').split('?')[0]
     const answer = (status: number, text: string): void => void response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' }).end(text)
     if (request.method !== 'GET' && request.method !== 'HEAD') return answer(405, 'only GET\n')
     if (path === '/health') return answer(200, 'OK\n')
     if (path === '/ready') return names().isReady ? answer(200, 'OK\n') : answer(503, 'the names of the cluster are not known yet\n')
-    if (path === '/metrics') return answer(200, metrics(names(), responder))
+    if (path === '/metrics') return answer(200, metrics({ names: names(), responder, config }))
     return answer(404, 'known are /health, /ready and /metrics\n')
   })
   server.maxConnections = 100

@@ -7,8 +7,14 @@ import type { Readiness } from './health.ts'
 type Labels = Readonly<Record<string, string>>
 type Sample = readonly [labels: Labels, value: number]
 
+export interface Measured {
+  readonly names: Readiness
+  readonly responder: Responder
+  readonly config?: { readonly refused: number } | undefined
+}
+
 /** Prometheus text format 0.0.4. */
-export function metrics(names: Readiness, { counts, cache }: Responder): string {
+export function metrics({ names, responder: { counts, cache }, config }: Measured): string {
   const { forwarders } = names.outside
   const servers = forwarders.flatMap(({ forwarder }) => forwarder.servers)
   const ofZones = (value: (forwarder: (typeof forwarders)[number]['forwarder']) => number): Sample[] => forwarders.map(({ zone, forwarder }) => [{ zones: zone }, value(forwarder)])
@@ -18,6 +24,7 @@ export function metrics(names: Readiness, { counts, cache }: Responder): string 
     family('coredns_dns_requests_total', 'counter', 'Questions.', [...counts.byType()].map(({ transport, isV6, type, count }) => [{ family: isV6 ? '2' : '1', proto: transport, type: type === undefined ? 'other' : typeName(type) }, count])),
     family('coredns_dns_responses_total', 'counter', 'Answers.', [...counts.byRcode.entries()].filter(([, count]) => count > 0).map(([rcode, count]) => [{ rcode: rcodeName(rcode) }, count])),
     family('coredns_panics_total', 'counter', 'Questions whose answering failed.', [[{}, counts.failed]]),
+    family('coredns_reload_failed_total', 'counter', 'Configurations that were refused.', [[{}, config?.refused ?? 0]]),
     family('coredns_cache_hits_total', 'counter', 'Answers from what other servers said before.', ofZones(({ cache: { hits } }) => hits)),
     family('coredns_cache_misses_total', 'counter', 'Questions that had to be asked elsewhere.', ofZones(({ cache: { misses } }) => misses)),
     family('coredns_cache_entries', 'gauge', 'Answers of other servers that are kept.', ofZones(({ cache: { size } }) => size)),
