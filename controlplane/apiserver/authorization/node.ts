@@ -1,6 +1,7 @@
 // The Node authorizer (plugin/pkg/auth/authorizer/node): with its certificate a node reads the secrets and config maps that
-// pods bound to it refer to, by name, and no others. Everything else is left to its role.
-import type { Container, Pod } from '../../../api/types.ts'
+// pods bound to it refer to, by name, and no others. Agents may serve ingresses, so certificates that ingresses name are read too.
+// Everything else is left to its role.
+import type { Container, Pod, Secret } from '../../../api/types.ts'
 import type { WatchCache } from '../cache/index.ts'
 import type { UserInfo } from '../descriptor.ts'
 import type { Attributes } from './rbac.ts'
@@ -13,6 +14,7 @@ const guarded = new Set(['secrets', 'configmaps'])
 export function mayNodeAsk(cache: WatchCache, { name: user, groups }: UserInfo, { verb, group, resource, namespace, name }: Attributes): boolean {
   if (group !== '' || !guarded.has(resource) || !user.startsWith(prefix) || !groups.includes('system:nodes')) return true
   if (!reading.has(verb) || namespace === '' || name === '') return false
+  if (resource === 'secrets' && isCertificate(cache, namespace, name)) return true
   const node = user.slice(prefix.length)
   // Only pods whose bytes speak of the node are decoded.
   const mark = Buffer.from(`"nodeName":${JSON.stringify(node)}`)
@@ -20,6 +22,16 @@ export function mayNodeAsk(cache: WatchCache, { name: user, groups }: UserInfo, 
     if (!entry.json.includes(mark)) return false
     const pod = entry.object as unknown as Pod
     return pod.spec.nodeName === node && refersTo(pod, resource, name)
+  })
+}
+
+/** Named for TLS by an ingress; and when it is there, of the type of certificates. */
+function isCertificate(cache: WatchCache, namespace: string, name: string): boolean {
+  const secret = cache.named('secrets')?.get(namespace, name)
+  if (secret !== undefined && (secret.object as unknown as Secret).type !== 'kubernetes.io/tls') return false
+  return (cache.named('ingresses.networking.k8s.io')?.list(namespace) ?? []).some(({ object }) => {
+    const { tls } = (object['spec'] ?? {}) as { tls?: { secretName?: string }[] }
+    return tls?.some(({ secretName }) => secretName === name) === true
   })
 }
 
