@@ -18,6 +18,7 @@ export function addClusterCommands(program: Command): void {
     .addOption(new Option('--overlay <overlay>', 'how pods of different hosts reach each other: vxlan, host-gw, direct or wireguard').default('vxlan').argParser(overlay))
     .addOption(new Option('--ip-family <family>', 'addresses of pods and services').choices(['ipv4', 'ipv6', 'dual']).default('ipv4'))
     .option('--outbound', 'let hosts and pods reach beyond this machine: it forwards for them, and registries can be used')
+    .option('--ingress', 'serve ingresses on port 80 of every host, HTTP and TLS')
     .option('--demo', 'then show who reaches what')
     .action(async (options) => (await import('./commands/up.ts')).runUp(options as UpFlags))
   program.command('down').description('remove a local cluster; leaves nothing behind')

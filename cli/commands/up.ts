@@ -18,6 +18,7 @@ export interface UpFlags {
   readonly overlay: Backend
   readonly ipFamily: IpFamily
   readonly outbound?: boolean
+  readonly ingress?: boolean
   readonly demo?: boolean
 }
 
@@ -37,7 +38,7 @@ export async function runUp(flags: UpFlags): Promise<void> {
   let result
   {
     using progress = new Progress(process.stdout, () => performance.now())
-    result = await up({ ...flags, store, outbound: flags.outbound === true, progress, signal: interrupted.signal, say: print })
+    result = await up({ ...flags, store, outbound: flags.outbound === true, ingress: flags.ingress === true, progress, signal: interrupted.signal, say: print })
   }
   for (const name of interruptions) process.off(name, interrupt)
   const { config, was } = result

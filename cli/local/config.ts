@@ -21,6 +21,8 @@ export interface ClusterConfigFile {
   readonly ipFamily?: IpFamily
   /** Whether hosts and pods reach beyond this machine. */
   readonly outbound?: boolean
+  /** Whether hosts serve ingresses. */
+  readonly ingress?: boolean
   /** Raised from false once `up` came to its end: one that was interrupted begins anew. */
   readonly complete: boolean
   /** The user's file that has the cluster's context. */

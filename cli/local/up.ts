@@ -31,6 +31,7 @@ export interface UpOptions {
   readonly overlay: Backend
   readonly ipFamily: IpFamily
   readonly outbound: boolean
+  readonly ingress: boolean
   readonly progress: Progress
   /** Interrupts: what was begun is taken back. */
   readonly signal: AbortSignal
@@ -58,11 +59,11 @@ export async function up(options: UpOptions): Promise<UpResult> {
 }
 
 /** Chooses a network; one cluster after the other, so that no two choose the same. */
-async function newConfig({ name, nodes, controlPlanes, store, overlay, ipFamily, outbound }: UpOptions): Promise<ClusterConfigFile> {
+async function newConfig({ name, nodes, controlPlanes, store, overlay, ipFamily, outbound, ingress }: UpOptions): Promise<ClusterConfigFile> {
   await using _lock = await takeLock('networks')
   const taken = new Set(clusterNames().filter((other) => other !== name).flatMap((other) => subnetOf(other) ?? []))
   const config: ClusterConfigFile = {
-    version: 1, name, controlPlanes, store, overlay, ipFamily, outbound, nodes: Array.from({ length: nodes }, (_, index) => `node-${index + 1}`),
+    version: 1, name, controlPlanes, store, overlay, ipFamily, outbound, ingress, nodes: Array.from({ length: nodes }, (_, index) => `node-${index + 1}`),
     subnet: freeSubnet(taken), complete: false, userKubeconfig: userKubeconfigFile(),
   }
   writeConfig(config)
