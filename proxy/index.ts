@@ -174,10 +174,10 @@ class ServiceProxy implements Proxy {
 
   /** Loaded only where it is asked for: it is a tenth of the code. */
   async #ingressController(listen: IngressOptions['listen']): Promise<IngressController> {
-    const { client, random, log, nodeName } = this.#options
+    const { client, clock, random, log, nodeName } = this.#options
     const { IngressController } = await import('./ingress/index.ts')
     return new IngressController({
-      client, random, log, listen, informers: this.#informers, place: () => this.#node, slicesOf: (service) => this.#slices.byIndex(byService, service),
+      client, clock, random, log, listen, informers: this.#informers, place: () => this.#node, slicesOf: (service) => this.#slices.byIndex(byService, service),
       addresses: () => (this.#nodes.get(undefined, nodeName)?.status?.addresses ?? []).filter(({ type }) => type === 'InternalIP').map(({ address }) => address),
     })
   }

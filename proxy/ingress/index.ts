@@ -1,6 +1,6 @@
 /** A small ingress controller: HTTP by host and path to the endpoints of services, fed by the proxy's own watch. */
-import { Agent, createServer } from 'node:http'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Agent, STATUS_CODES, createServer } from 'node:http'
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { createServer as createNetServer } from 'node:net'
 import type { AddressInfo, Server, Socket } from 'node:net'
@@ -8,17 +8,18 @@ import { createSecureContext } from 'node:tls'
 import type { SecureContext } from 'node:tls'
 import { createProxyServer } from 'http-proxy-3'
 import type { Client } from '../../api/client.ts'
-import type { Random } from '../../api/clock.ts'
+import type { Clock, Random } from '../../api/clock.ts'
 import type { InformerSet } from '../../api/informer-set.ts'
 import type { Informer } from '../../api/informer.ts'
 import type { Logger } from '../../api/log.ts'
-import { ingresses, secrets, services } from '../../api/resources.ts'
-import type { EndpointSlice, Secret, Service } from '../../api/types.ts'
+import { ingresses, services } from '../../api/resources.ts'
+import type { EndpointSlice, Service } from '../../api/types.ts'
 import { candidatesOf, chooseAnywhere } from '../endpoints.ts'
 import type { Place } from '../endpoints.ts'
 import { families } from '../families.ts'
 import { isOurs, namesOf, route, routesOf } from './routes.ts'
 import type { Backend, Ingress, Routes } from './routes.ts'
+import { TlsSecrets } from './tls-secrets.ts'
 
 export interface IngressOptions {
   readonly client: Client
@@ -30,10 +31,13 @@ export interface IngressOptions {
   readonly addresses: () => readonly string[]
   /** HTTP and TLS are told apart by what the client says first, so each address serves both. */
   readonly listen: readonly { readonly address: string; readonly port: number }[]
+  readonly clock: Clock
   readonly random: Random
   readonly log: Logger
 }
 
+/** An endpoint that has not taken the connection by then is given up; kernels try for two minutes. */
+const connectMsMax = 5_000
 /** How long a client that says nothing is waited for. */
 const firstByteMsMax = 10_000
 /** The first byte of a TLS record that holds a handshake (RFC 8446, 5.1). */
@@ -42,7 +46,7 @@ const tlsHandshake = 0x16
 export class IngressController {
   readonly #options: IngressOptions
   readonly #ingresses: Informer<Ingress>
-  readonly #secrets: Informer<Secret>
+  readonly #secrets: TlsSecrets
   readonly #services: Informer<Service>
   readonly #listeners: Server[] = []
   readonly #sockets = new Set<Socket>()
@@ -53,13 +57,16 @@ export class IngressController {
   /** Certificates as they were read, by `namespace/name` and resourceVersion. */
   readonly #contexts = new Map<string, { readonly version: string | undefined; readonly context: SecureContext }>()
   #routes: Routes | undefined
+  #looksSoon = false
 
   /** Asks for what it watches; to be made before the informers start. */
   constructor(options: IngressOptions) {
     this.#options = options
     this.#ingresses = options.informers.informer(ingresses) as unknown as Informer<Ingress>
-    this.#secrets = options.informers.informer(secrets)
+    this.#secrets = new TlsSecrets(options.client, options)
     this.#services = options.informers.informer(services)
+    this.#proxy.on('proxyReq', (outgoing) => connectSoon(outgoing))
+    this.#proxy.on('proxyReqWs', (outgoing) => connectSoon(outgoing))
     for (const server of [this.#plain, this.#tls]) server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => this.#upgrade(request, socket, head))
   }
 
@@ -75,12 +82,24 @@ export class IngressController {
   async start(): Promise<void> {
     for (const { address, port } of this.#options.listen) this.#listeners.push(await this.#listen(address, port))
     this.#ingresses.onChange(({ new: ingress }) => {
-      this.#routes = undefined
+      this.#changed()
       if (ingress !== undefined && isOurs(ingress)) void this.#tell(ingress)
     })
   }
 
+  /** Looked at once for all that changes in one turn. */
+  #changed(): void {
+    this.#routes = undefined
+    if (this.#looksSoon) return
+    this.#looksSoon = true
+    queueMicrotask(() => {
+      this.#looksSoon = false
+      this.#secrets.follow(new Set(this.#currentRoutes().certificates.values()))
+    })
+  }
+
   async stop(): Promise<void> {
+    this.#secrets.stop()
     await Promise.all(this.#listeners.map((listener) => new Promise<void>((resolve) => {
       listener.close(() => resolve())
       for (const socket of this.#sockets) socket.destroy()
@@ -127,7 +146,7 @@ export class IngressController {
   }
 
   #context(key: string): SecureContext | undefined {
-    const secret = this.#secrets.getByKey(key)
+    const secret = this.#secrets.get(key)
     const [certificate, privateKey] = ['tls.crt', 'tls.key'].map((name) => secret?.data?.[name])
     if (certificate === undefined || privateKey === undefined) return undefined
     const version = secret?.metadata.resourceVersion
@@ -151,15 +170,18 @@ export class IngressController {
     }
     this.#proxy.web(request, response, { target }, (error) => {
       if (response.headersSent) response.destroy()
-      else response.writeHead(502, { 'content-type': 'text/plain' }).end(`${backend.namespace}/${backend.service}: ${error.message}\n`)
+      else response.writeHead(statusOf(error), { 'content-type': 'text/plain' }).end(`${backend.namespace}/${backend.service}: ${error.message}\n`)
     })
   }
 
   #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
     const backend = route(this.#currentRoutes(), request.headers.host, request.url ?? '/')
     const target = backend && this.#target(backend)
-    if (target === undefined) socket.end(`HTTP/1.1 ${backend === undefined ? '404 Not Found' : '503 Service Unavailable'}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
-    else this.#proxy.ws(request, socket, head, { target, agent: undefined as never }, () => socket.destroy())
+    const refuse = (status: number): void => void socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
+    if (target === undefined) return refuse(backend === undefined ? 404 : 503)
+    // Once it is open, no HTTP may be written into it.
+    const before = socket.bytesWritten
+    this.#proxy.ws(request, socket, head, { target, agent: undefined as never }, (error) => (socket.bytesWritten === before ? refuse(statusOf(error)) : socket.destroy()))
   }
 
   /** One of the endpoints, at random; `undefined`: there is none. */
@@ -188,4 +210,19 @@ export class IngressController {
       log.debug('cannot write where an ingress is served', { ingress: `${ingress.metadata.namespace ?? ''}/${ingress.metadata.name ?? ''}`, error })
     }
   }
+}
+
+function connectSoon(outgoing: ClientRequest): void {
+  const watch = (socket: Socket): void => {
+    if (!socket.connecting) return
+    const timer = setTimeout(() => outgoing.destroy(Object.assign(new Error(`no connection within ${connectMsMax / 1000} s`), { code: 'ETIMEDOUT' })), connectMsMax)
+    for (const event of ['connect', 'close']) socket.once(event, () => clearTimeout(timer))
+  }
+  if (outgoing.socket === null) outgoing.once('socket', watch)
+  else watch(outgoing.socket)
+}
+
+/** Of an endpoint that could not be reached. */
+function statusOf(error: NodeJS.ErrnoException): 502 | 504 {
+  return error.code === 'ETIMEDOUT' ? 504 : 502
 }

@@ -34,6 +34,8 @@ const api = new SmallApi()
 api.putNode({ metadata: { name: 'node-1' }, spec: {}, status: { addresses: [{ type: 'InternalIP', address: '192.0.2.1' }] } })
 api.putService(service('web', { ports: [{ name: 'http', port: 80 }] }))
 api.putSlice(slice('web', [{ addresses: ['127.0.0.1'] }], { ports: [{ name: 'http', port }] }))
+api.putService(service('closed', { clusterIP: '10.96.0.55' }))
+api.putSlice(slice('closed', [{ addresses: ['127.0.0.1'] }], { ports: [{ port: 1 }] }))
 api.putService(service('empty', { clusterIP: '10.96.0.54' }))
 api.putSecret({ metadata: { name: 'shop', namespace: 'default' }, type: 'kubernetes.io/tls', data: await certificateFor('shop.example') })
 const to = (name: string, key: { number: number } | { name: string }) => ({ service: { name, port: key } })
@@ -41,7 +43,7 @@ api.putIngress({
   metadata: { name: 'shop', namespace: 'default' },
   spec: {
     tls: [{ hosts: ['shop.example'], secretName: 'shop' }], defaultBackend: to('empty', { number: 80 }),
-    rules: [{ host: 'shop.example', http: { paths: [{ path: '/', pathType: 'Prefix', backend: to('web', { name: 'http' }) }, { path: '/gone', pathType: 'Exact', backend: to('nobody', { number: 80 }) }] } }],
+    rules: [{ host: 'shop.example', http: { paths: [{ path: '/', pathType: 'Prefix', backend: to('web', { name: 'http' }) }, { path: '/gone', pathType: 'Exact', backend: to('nobody', { number: 80 }) }, { path: '/closed', pathType: 'Prefix', backend: to('closed', { number: 80 }) }] } }],
   },
 })
 const proxy = await startProxy({
@@ -85,6 +87,17 @@ t.test('WebSockets pass', async (t) => {
   t.equal(String(data), 'heard hello')
   socket.close()
   await once(socket, 'close')
+})
+
+t.test('an endpoint that cannot be reached is 502, for a WebSocket as for a request', async (t) => {
+  t.match(await ask('shop.example', '/closed'), /^502 default\/closed: .*ECONNREFUSED/)
+  const refused = new WebSocket(`ws://127.0.0.1:${at}/closed`, { headers: { host: 'shop.example' } })
+  const [error] = (await once(refused, 'error')) as [Error]
+  t.equal(error.message, 'Unexpected server response: 502')
+  for (const [path, status] of [['/gone', 503], ['/', 503]] as const) {
+    const none = new WebSocket(`ws://127.0.0.1:${at}${path}`, { headers: { host: path === '/' ? 'other.example' : 'shop.example' } })
+    t.equal(((await once(none, 'error')) as [Error])[0].message, `Unexpected server response: ${status}`)
+  }
 })
 
 t.test('an ingress says where it is served', async (t) => {
