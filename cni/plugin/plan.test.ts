@@ -52,6 +52,11 @@ t.test('beside another link of the pod its own routes are in a table of their ow
   ])
 })
 
+t.test('what asks for nothing of what is not done is passed over, and so is what the reference bridge has by its nature', async (t) => {
+  t.doesNotThrow(() => request({ vlan: 0, vlanTrunk: [], enabledad: false, conditionsV4: null, bridge: 'cni0', isGateway: true, isDefaultGateway: true, hairpinMode: true }))
+  t.throws(() => request({ vlan: 5 }), { code: 2 })
+})
+
 t.test('rates, settings and ports are part of the plan', async (t) => {
   const plan = planAttach(want({ sysctl: { 'net.ipv4.conf.IFNAME.arp_filter': '1' }, runtimeConfig: { bandwidth: { ingressRate: 8_000_000, egressRate: 16_000_000, egressBurst: 8_000_000 }, portMappings: [{ hostPort: 80, containerPort: 8080 }] } }), nothing)
   t.match(plan.filter(({ kind }) => kind === 'limitRate'), [

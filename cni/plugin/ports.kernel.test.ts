@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { Conntrack } from '../../netlink/conntrack.ts'
@@ -122,6 +122,8 @@ t.test('a port that another pod has is refused, and nothing is left of who wante
   const config = withPorts(host, [{ hostPort: 8080, containerPort: 80 }])
   t.match(await host.add('a', config), { status: 0 })
   const before = leftovers(host)
+  const record = join(host.dataDir, 'attachments', 'test', leftovers(host).records[0] ?? '')
+  t.strictSame([record, join(record, '..')].map((path) => statSync(path).mode & 0o777), [0o600, 0o700], "records are root's alone")
   t.match(await host.add('b', config), { status: 1, object: { code: 105, msg: /tcp 8080 .*10\.244\.0\.2 has it/ } })
   t.strictSame(leftovers(host), before)
   t.match(await host.del('b', config), { status: 0 })

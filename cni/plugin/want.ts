@@ -15,6 +15,7 @@ import type { PortMapping } from './ports.ts'
 import { parseSettings } from './settings.ts'
 import type { Setting } from './settings.ts'
 import type { Translation } from './translation.ts'
+import { refuseUnsupported } from './unsupported.ts'
 
 /** Routes that this plugin made carry it, so that they can be told from others' (RTPROT_*, free for users from 5 to 255). */
 export const podRouteProtocol = 70
@@ -58,6 +59,7 @@ export interface Request {
 export function parseRequest(config: PluginConfig, invocation: Invocation, hostMtu: () => number): Request {
   const { fields, runtimeConfig } = config
   const { ipMasq } = fields
+  refuseUnsupported(config)
   if (ipMasq !== undefined && ipMasq !== null && typeof ipMasq !== 'boolean') throw invalidConfig(`ipMasq is ${JSON.stringify(ipMasq)}, not true or false`)
   if (fields['dns'] !== undefined && fields['dns'] !== null) decodeDns(fields['dns'], 'configuration')
   ipamTypeOf(config)
