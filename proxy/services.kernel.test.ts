@@ -8,7 +8,7 @@ import { startProxy } from './index.ts'
 import { SmallApi } from './test-support/api.ts'
 import { makeNetwork } from './test-support/network.ts'
 import { endpoint, service, slice } from './test-support/objects.ts'
-import { RawListener, protocols, sctpInit, sendRaw, tcpSegment } from './test-support/raw-packets.ts'
+import { RawListener, protocols, sctpInit, sctpInitAck, sendRaw, tcpSegment } from './test-support/raw-packets.ts'
 
 if (process.getuid?.() !== 0) {
   t.plan(0, 'fields of services as packets see them: needs root')
@@ -54,18 +54,28 @@ async function answers(call: () => Promise<string>, times = 16): Promise<string[
 
 const inKernel = (text: string): (() => boolean) => () => nft('list', 'map', 'inet', 'fairway-proxy', 'service4').includes(text)
 
-t.test('SCTP: the first packet of an association reaches an endpoint', async (t) => {
-  api.putService(service('sctp', { clusterIP: '10.96.1.1', ports: [{ port: 36_412, protocol: 'SCTP' }] }))
+t.test('SCTP: an association to a cluster IP and one to a node port reach an endpoint, and its answers come from there', async (t) => {
+  api.putService(service('sctp', { type: 'NodePort', clusterIP: '10.96.1.1', ports: [{ port: 36_412, protocol: 'SCTP', nodePort: 30_412 }] }))
   api.putSlice(slice('sctp', ['10.244.0.6'], { ports: [{ port: 38_412, protocol: 'SCTP' }] }))
   await eventually('in the kernel', inKernel('10.96.1.1 . sctp . 36412 : goto n1'))
-  using listener = new RawListener(spaces.get('pod-b')!, protocols.sctp)
-  const heard: string[] = []
-  await eventually('heard', () => {
-    sendRaw(spaces.get('pod-a')!, protocols.sctp, '10.96.1.1', sctpInit(5000, 36_412))
-    heard.push(...listener.heard())
-    return heard.length > 0
-  })
-  t.equal(heard[0], '10.244.0.5:5000 to 10.244.0.6:38412')
+  using endpoint = new RawListener(spaces.get('pod-b')!, protocols.sctp)
+  const clients = [{ space: 'pod-a', address: '10.244.0.5', to: '10.96.1.1', port: 36_412 }, { space: 'outside', address: '198.51.100.9', to: '192.0.2.1', port: 30_412 }]
+  for (const { space, address, to, port } of clients) {
+    using client = new RawListener(spaces.get(space)!, protocols.sctp)
+    const [asked, answered]: [string[], string[]] = [[], []]
+    await eventually('heard', () => {
+      sendRaw(spaces.get(space)!, protocols.sctp, to, sctpInit(5000, port))
+      asked.push(...endpoint.heard())
+      return asked.length > 0
+    })
+    t.equal(asked[0], `${address}:5000 to 10.244.0.6:38412`)
+    await eventually('answered', () => {
+      sendRaw(spaces.get('pod-b')!, protocols.sctp, address, sctpInitAck(38_412, 5000))
+      answered.push(...client.heard())
+      return answered.length > 0
+    })
+    t.equal(answered[0], `${to}:${port} to ${address}:5000`)
+  }
 })
 
 t.test('a packet that belongs to no connection is not let through: its receiver would reset somebody', async (t) => {

@@ -47,14 +47,26 @@ export class RawListener {
   }
 }
 
+const initiateTag = 0x1234_5678
+
 /** The first packet of an SCTP association (RFC 9260, 3.3.2). */
 export function sctpInit(sourcePort: number, port: number): Buffer {
+  return sctpPacket(1, 0, sourcePort, port)
+}
+
+/** And the answer to it (3.3.3), as far as connection tracking looks. */
+export function sctpInitAck(sourcePort: number, port: number): Buffer {
+  return sctpPacket(2, initiateTag, sourcePort, port)
+}
+
+function sctpPacket(chunk: number, verificationTag: number, sourcePort: number, port: number): Buffer {
   const packet = Buffer.alloc(32)
   packet.writeUInt16BE(sourcePort, 0)
   packet.writeUInt16BE(port, 2)
-  packet[12] = 1 // INIT
+  packet.writeUInt32BE(verificationTag, 4)
+  packet[12] = chunk
   packet.writeUInt16BE(20, 14)
-  packet.writeUInt32BE(0x1234_5678, 16) // initiate tag
+  packet.writeUInt32BE(initiateTag, 16)
   packet.writeUInt32BE(65_536, 20)
   packet.writeUInt16BE(1, 24)
   packet.writeUInt16BE(1, 26)
