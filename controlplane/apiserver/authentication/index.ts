@@ -49,15 +49,37 @@ export function impersonated({ headers }: HttpRequest): UserInfo | undefined {
   const name = headers['impersonate-user']
   const groups = headers['impersonate-group']
   if (name === undefined) {
-    if (groups !== undefined || headers['impersonate-uid'] !== undefined) throw badRequest('requested to impersonate groups or a uid without a user')
+    if (groups !== undefined || headers['impersonate-uid'] !== undefined || Object.keys(extraOf(headers)).length > 0) throw badRequest('requested to impersonate groups, a uid or extra without a user')
     return undefined
   }
   const uid = headers['impersonate-uid']
   const named = groups === undefined ? impliedGroups(name) : groups.split(',').map((group) => group.trim())
-  return { name, groups: [...named, ...(named.includes('system:authenticated') ? [] : ['system:authenticated'])], ...(uid === undefined ? {} : { uid }) }
+  const extra = extraOf(headers)
+  return { name, groups: [...named, ...(named.includes(everyone) || name === anonymous ? [] : [everyone])], ...(uid === undefined ? {} : { uid }), ...(Object.keys(extra).length === 0 ? {} : { extra }) }
+}
+
+const everyone = 'system:authenticated'
+const anonymous = 'system:anonymous'
+const extraPrefix = 'impersonate-extra-'
+
+/** `Impersonate-Extra-scopes: view`: what else is known of somebody, by key; keys may be percent-encoded. */
+function extraOf(headers: HttpRequest['headers']): Record<string, readonly string[]> {
+  return Object.fromEntries(
+    Object.entries(headers).flatMap(([header, value]) => (value === undefined || !header.startsWith(extraPrefix) ? [] : [[decoded(header.slice(extraPrefix.length)), value.split(',').map((one) => one.trim())]])),
+  )
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    // Then it is meant as it is.
+    return text
+  }
 }
 
 function impliedGroups(name: string): string[] {
+  if (name === anonymous) return ['system:unauthenticated']
   const [, namespace] = /^system:serviceaccount:([^:]+):[^:]+$/.exec(name) ?? []
   return namespace === undefined ? [] : ['system:serviceaccounts', `system:serviceaccounts:${namespace}`]
 }

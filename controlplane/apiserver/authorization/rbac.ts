@@ -59,7 +59,7 @@ export class Authorizer {
   rulesOfRole(kind: string, name: string, namespace: string): readonly PolicyRule[] {
     if (kind === 'Role') return (this.#cache.named(`roles.${group}`)?.get(namespace, name)?.object as Role | undefined)?.rules ?? []
     const role = this.#cache.named(`clusterroles.${group}`)?.get('', name)?.object as ClusterRole | undefined
-    return role === undefined ? [] : [...(role.rules ?? []), ...this.#aggregated(role)]
+    return role === undefined ? [] : role.aggregationRule === undefined ? (role.rules ?? []) : this.#aggregated(role)
   }
 
   *#rulesOf(user: UserInfo, namespace: string): Generator<PolicyRule> {

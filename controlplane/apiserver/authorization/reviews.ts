@@ -29,7 +29,11 @@ export async function review(call: Call): Promise<Reply> {
 const answers: Readonly<Record<string, (call: Call, spec: Json, object: ApiObject) => Json>> = {
   SelfSubjectAccessReview: (call, spec) => decide(call, call.user, spec),
   SubjectAccessReview: (call, spec) => decide(call, userOf(spec), spec),
-  LocalSubjectAccessReview: (call, spec) => decide(call, userOf(spec), spec),
+  LocalSubjectAccessReview: (call, spec) => {
+    const namespace = isRecord(spec['resourceAttributes']) ? spec['resourceAttributes']['namespace'] : undefined
+    if (namespace !== call.info.namespace) throw badRequest(`spec.resourceAttributes.namespace must match metadata.namespace (${call.info.namespace})`)
+    return decide(call, userOf(spec), spec)
+  },
   SelfSubjectRulesReview: rules,
   SelfSubjectReview: ({ user }) => ({ userInfo: withUsername(user) }),
   TokenReview: reviewToken,

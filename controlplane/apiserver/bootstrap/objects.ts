@@ -97,13 +97,14 @@ async function ensureData(place: Place, config: KubeObject & { readonly data: Re
 }
 
 /** Default roles follow the version of the server, unless their owner has switched that off by annotation. */
-async function ensureRole(place: Place, plural: string, role: KubeObject & { rules?: unknown }): Promise<void> {
+async function ensureRole(place: Place, plural: string, role: KubeObject & { rules?: unknown; aggregationRule?: unknown }): Promise<void> {
   const resource = `${plural}.rbac.authorization.k8s.io`
   const { namespace, name = '' } = role.metadata
   const present = place.writer.context({ user: serverUser }).lookup(resource, namespace, name) as ApiObject | undefined
   const descriptor = place.registry.named(resource)
   if (present === undefined || descriptor === undefined) return ensure(place, resource, role)
   const follows = present.metadata.annotations?.['rbac.authorization.kubernetes.io/autoupdate'] === 'true'
-  if (!follows || equalJson(present['rules'], role.rules)) return
+  // Rules that come from other roles are the business of those.
+  if (!follows || role.aggregationRule !== undefined || equalJson(present['rules'], role.rules)) return
   await place.writer.update({ descriptor, namespace: namespace ?? '', name }, { part: 'main', make: (current) => ({ ...current, rules: cloneJson(role.rules) }) }, { user: serverUser })
 }

@@ -186,7 +186,7 @@ function scoped(info: RequestInfo, descriptor: ResourceDescriptor): RequestInfo 
 /** Finds out as whom, and of what. */
 function identify({ serving }: HandlerOptions, request: HttpRequest, authenticated: UserInfo): Asking {
   const acting = impersonated(request)
-  if (acting !== undefined) checkImpersonation(serving, authenticated, acting)
+  if (acting !== undefined) checkImpersonation(serving, authenticated, acting, request.headers['impersonate-group'] !== undefined)
   const user = acting ?? authenticated
   return { user, info: parseRequest(request.method, request.path, request.query) }
 }
@@ -204,15 +204,29 @@ function nameSelected(query: URLSearchParams): string {
   return /(?:^|,)metadata\.name==?([^,]+)/.exec(query.get('fieldSelector') ?? '')?.[1] ?? ''
 }
 
-function checkImpersonation({ authorizer }: Serving, user: UserInfo, acting: UserInfo): void {
-  const wanted: [resource: string, name: string, namespace: string][] = []
+/** A permission to impersonate somebody, or something that is said of somebody. */
+interface Wanted {
+  readonly group: string
+  readonly resource: string
+  readonly subresource?: string
+  readonly name: string
+  readonly namespace?: string
+}
+
+/** Whom somebody acts as takes a permission for each thing that is said of them; groups that go without saying take none. */
+function checkImpersonation({ authorizer }: Serving, user: UserInfo, acting: UserInfo, namesGroups: boolean): void {
+  const wanted: Wanted[] = []
   const [, namespace, account] = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(acting.name) ?? []
-  if (account === undefined) wanted.push(['users', acting.name, ''])
-  else wanted.push(['serviceaccounts', account, namespace ?? ''])
-  for (const group of acting.groups) if (group !== 'system:authenticated' && account === undefined) wanted.push(['groups', group, ''])
-  for (const [resource, name, within] of wanted) {
-    if (authorizer.isAllowed(user, { verb: 'impersonate', group: '', resource, subresource: '', namespace: within, name, path: '' })) continue
-    throw forbidden({ group: '', plural: resource }, name, `User "${user.name}" cannot impersonate resource "${resource}" in API group "" ${within === '' ? 'at the cluster scope' : `in the namespace "${within}"`}`)
+  if (account === undefined) wanted.push({ group: '', resource: 'users', name: acting.name })
+  else wanted.push({ group: '', resource: 'serviceaccounts', name: account, namespace: namespace ?? '' })
+  if (namesGroups) for (const name of acting.groups) if (name !== 'system:authenticated') wanted.push({ group: '', resource: 'groups', name })
+  const group = 'authentication.k8s.io'
+  if (acting.uid !== undefined) wanted.push({ group, resource: 'uids', name: acting.uid })
+  for (const [key, values] of Object.entries(acting.extra ?? {})) wanted.push(...values.map((name) => ({ group, resource: 'userextras', subresource: key, name })))
+  for (const { group, resource, subresource = '', name, namespace: within = '' } of wanted) {
+    if (authorizer.isAllowed(user, { verb: 'impersonate', group, resource, subresource, namespace: within, name, path: '' })) continue
+    const what = subresource === '' ? resource : `${resource}/${subresource}`
+    throw forbidden({ group, plural: resource }, name, `User "${user.name}" cannot impersonate resource "${what}" in API group "${group}" ${within === '' ? 'at the cluster scope' : `in the namespace "${within}"`}`)
   }
 }
 
