@@ -8,7 +8,7 @@ import { answersEcho } from '../../netlink/reach.ts'
 import type { TestHost } from '../test-support/host.ts'
 import { Underlay, configOf, eventually, podCIDRs } from '../test-support/underlay.ts'
 import { overlayRouteProtocol, vxlanLinkName } from './want.ts'
-import type { Backend } from './want.ts'
+import type { Backend, Family } from './want.ts'
 
 if (process.getuid?.() !== 0) {
   t.plan(0, 'three hosts: needs root')
@@ -71,9 +71,17 @@ interface Cluster extends AsyncDisposable {
   readonly pods: Pod[]
 }
 
-async function makeCluster(backend: Backend, { lastBehindRouter = false } = {}): Promise<Cluster> {
-  const underlay = new Underlay('ipv4', 'ipv6')
+interface Shape {
+  readonly lastBehindRouter?: boolean
+  /** Of the hosts' own addresses. */
+  readonly families?: readonly Family[]
+  readonly ranges?: (n: number) => string[]
+}
+
+async function makeCluster(backend: Backend, { lastBehindRouter = false, families = ['ipv4', 'ipv6'], ranges = podCIDRs }: Shape = {}): Promise<Cluster> {
+  const underlay = new Underlay(...families)
   const hosts = [1, 2, 3].map((n) => underlay.addHost(n, { behindRouter: n === 3 && lastBehindRouter }))
+  for (const n of [1, 2, 3]) underlay.nodes.set(`node-${n}`, underlay.addresses(n, n === 3 && lastBehindRouter ? 1 : 0), ranges(n))
   await Promise.all(hosts.map((host) => underlay.start(host, backend)))
   const pods = await Promise.all(hosts.flatMap((host, index) => [`a${index}`, `b${index}`].map((name) => Pod.attach(host, name))))
   return {
@@ -112,6 +120,21 @@ for (const { title, backend, lastBehindRouter, direct } of [
   })
 }
 
+const onlyIpv6 = (n: number): string[] => podCIDRs(n).filter((range) => range.includes(':'))
+for (const { title, backend, ranges, direct } of [
+  { title: 'by VXLAN', backend: 'vxlan', ranges: podCIDRs, direct: [] },
+  { title: 'encrypted by WireGuard', backend: 'wireguard', ranges: podCIDRs, direct: [] },
+  { title: 'by host routes, IPv6 pods only', backend: 'host-gw', ranges: onlyIpv6, direct: [...onlyIpv6(2), ...onlyIpv6(3)] },
+  { title: 'directly, and IPv4 pods by VXLAN', backend: 'direct', ranges: podCIDRs, direct: [...onlyIpv6(2), ...onlyIpv6(3)] },
+] as const) {
+  t.test(`hosts that have IPv6 only: all pods reach all by TCP, UDP and ICMP, ${title}`, async (t) => {
+    await using cluster = await makeCluster(backend, { families: ['ipv6'], ranges })
+    t.equal(cluster.pods.flatMap(({ addresses }) => addresses).length, ranges === podCIDRs ? 12 : 6)
+    t.strictSame(nearby(cluster.hosts[0]!), [...direct].toSorted())
+    t.strictSame(await allPairs(cluster.pods, [1, 1410, 65_536]), [])
+  })
+}
+
 t.test('a host that has another address is reached again, one that leaves is forgotten, one that returns is known', async (t) => {
   await using cluster = await makeCluster('vxlan')
   const { underlay, hosts: [one, , three], pods } = cluster
@@ -138,7 +161,7 @@ t.test('a host that has another address is reached again, one that leaves is for
   t.strictSame(await allPairs(pods, [1, 9001]), [], 'returned, with a link made anew')
 })
 
-for (const backend of ['vxlan', 'host-gw'] as const) {
+for (const backend of ['vxlan', 'host-gw', 'wireguard'] as const) {
   t.test(`a partition heals, and what others do to links meanwhile, by ${backend}`, async (t) => {
     await using cluster = await makeCluster(backend)
     const { underlay, hosts: [one], pods } = cluster
