@@ -1,5 +1,5 @@
 // A test of a controller against an API server of its own: `node --test examples/operator-test.ts`.
-// In a project of yours, `npm install --save-dev PATH-TO-FAIRWAY` gives you 'fairway/testing'.
+// In a project of yours (Node 22 or newer): `npm pack --ignore-scripts=false` in the checkout, then `npm install --save-dev PATH/fairway-0.1.0.tgz` gives you 'fairway/testing'.
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
 import { CoreV1Api, KubeConfig, Watch } from '@kubernetes/client-node'

@@ -4,6 +4,7 @@
  *   dev check          types, lint, tidy and every unit test: what one runs while working
  *   dev test [FILE…]   all of it, then the tests that need namespaces and container engines
  *   dev bench [NAME…]  measurements, printed and recorded in bench/results/
+ *   dev strip          the API server without types, for `npm pack`
  *
  * A test file's name says what it needs: `x.test.ts` nothing, `x.kernel.test.ts` root and network
  * namespaces, `x.engine.test.ts` a container engine; `x.slow.test.ts` some seconds, for other programs, crashes or time-outs;
@@ -56,6 +57,9 @@ async function main(): Promise<void> {
       return summary(await check())
     case 'test':
       return summary(await test(rest))
+    case 'strip':
+      await import('../controlplane/testing/strip.ts')
+      return
     case 'bench': {
       const { runBenchmarks } = await import('../bench/run.ts')
       return runBenchmarks(rest)

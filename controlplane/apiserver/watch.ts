@@ -89,8 +89,10 @@ export class Watches {
   #groupOf(descriptor: ResourceDescriptor, key: string, selection: Selection, representation: Representation): Watched['join'] {
     const make = (): WatchGroup => new WatchGroup(this.#environment.cache.of(descriptor), inSelection(selection), (change, event) => lineOf(representation, change, event))
     return (member) => {
-      const groups = this.#groups.getOrInsertComputed(descriptor, () => new Map<string, WatchGroup>())
-      const group = groups.getOrInsertComputed(key, make)
+      const groups = this.#groups.get(descriptor) ?? new Map<string, WatchGroup>()
+      const group = groups.get(key) ?? make()
+      this.#groups.set(descriptor, groups)
+      groups.set(key, group)
       group.add(member)
       return () => {
         group.remove(member)
