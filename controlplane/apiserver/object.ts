@@ -22,13 +22,13 @@ export function equalJson(a: unknown, b: unknown): boolean {
   if (Array.isArray(a) || Array.isArray(b)) {
     return Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((item, i) => equalJson(item, b[i]))
   }
-  return keysWithin(a as Record<string, unknown>, b as Record<string, unknown>) && keysWithin(b as Record<string, unknown>, a as Record<string, unknown>)
+  return sameFields(a as Record<string, unknown>, b as Record<string, unknown>)
 }
 
-function keysWithin(a: Record<string, unknown>, b: Record<string, unknown>): boolean {
-  for (const key in a) {
-    if (!equalJson(a[key], b[key])) return false
-  }
+/** Each pair of fields is compared once: twice would be twice at every level, and so beyond all bounds in what lies deep. */
+function sameFields(a: Record<string, unknown>, b: Record<string, unknown>): boolean {
+  for (const key in a) if (!equalJson(a[key], Object.hasOwn(b, key) ? b[key] : undefined)) return false
+  for (const key in b) if (b[key] !== undefined && !Object.hasOwn(a, key)) return false
   return true
 }
 
