@@ -25,6 +25,7 @@ const cases: readonly (readonly [expression: string, value: unknown])[] = [
   ['ip.isCanonical("2001:db8::1") && !ip.isCanonical("2001:DB8::1")', true],
   ['cidr("10.0.0.0/8").containsIP("10.1.1.1") && !cidr("10.0.0.0/8").containsCIDR("11.0.0.0/16")', true],
   ['cidr("10.1.2.3/8").masked().prefixLength() == 8 && string(cidr("10.1.2.3/8").ip()) == "10.1.2.3" && isCIDR("::/0")', true],
+  ['matches("v1.2", "v[0-9]\\\\.[0-9]") && !"v1".matches("v2")', true],
   ['object.metadata.?labels.?app.orValue("none")', 'none'],
 ]
 
@@ -33,6 +34,27 @@ t.test("Kubernetes' functions", (t) => {
     t.equal(environment.check(expression).valid, true, `${expression} compiles`)
     t.same(environment.evaluate(expression, { object: { metadata: {} } }), value, expression)
   }
+  t.end()
+})
+
+t.test('has() of any expression', (t) => {
+  const object = { list: [{ name: 'a', none: null }, {}], map: { k: { f: 1 } } }
+  const cases: readonly (readonly [expression: string, value: boolean])[] = [
+    ['has(object.list) && has (object.map) && !has(object.nothing)', true],
+    ['has(object.list[0].name) && !has(object.list[1].name)', true],
+    ['has( object.list[0].none )', true],
+    ['has(object.map["k"].f) && !has(object.map["k"].g)', true],
+    ['has(object.list.filter(x, has(x.name))[0].name)', true],
+    ['object.list.exists(has, has.name == "a")', true],
+    ['"has(x)" == \'has(x)\' && size("""has(" has(""") == 10 // has(', true],
+    ['{"has": 1}.has == 1', true],
+  ]
+  for (const [expression, value] of cases) {
+    t.equal(environment.check(expression).valid, true, `${expression} compiles: ${environment.check(expression).error?.message}`)
+    t.equal(environment.evaluate(expression, { object }), value, expression)
+  }
+  for (const wrong of ['has(object)', 'has(object.list[0])', 'has()', 'has(object.a, object.b)']) t.equal(environment.check(wrong).valid, false, wrong)
+  t.throws(() => environment.evaluate('has(object.nothing.name)', { object }), /No such key: nothing/)
   t.end()
 })
 

@@ -1,10 +1,11 @@
 // What Kubernetes adds to CEL (k8s.io/apiserver/pkg/cel/library) and the strings extension of cel-go that it turns on: functions for
 // lists, patterns, quantities, URLs, addresses and text.
 import { isIP } from 'node:net'
-import { Environment } from '@marcbachmann/cel-js'
+import type { Environment } from '@marcbachmann/cel-js'
 import { Address4, Address6 } from 'ip-address'
 import { formatBytes, isQuantity, parseQuantity } from '../../../api/quantity.ts'
 import { patternOf } from '../custom/validate.ts'
+import { CelEnvironment } from './environment.ts'
 
 class Quantity {
   readonly value: number
@@ -58,9 +59,9 @@ function isReadable(read: () => unknown): boolean {
   }
 }
 
-/** A new environment with the standard and Kubernetes' libraries. `bounds` are those of what people write, not of what runs. */
+/** A new environment with the standard and Kubernetes' libraries. Its limits are those of what people write, not of what runs. */
 export function kubernetesEnvironment(): Environment {
-  const environment = new Environment({ enableOptionalTypes: true, homogeneousAggregateLiterals: false, limits: { maxAstNodes: 5000, maxDepth: 100 } })
+  const environment = new CelEnvironment({ enableOptionalTypes: true, homogeneousAggregateLiterals: false, limits: { maxAstNodes: 5000, maxDepth: 100 } })
   addLists(environment)
   addText(environment)
   addQuantities(environment)
@@ -105,6 +106,7 @@ function replaceSome(text: string, from: string, to: string, count: bigint): str
 
 function addText(environment: Environment): void {
   environment
+    .registerFunction('matches(string, string): bool', (text: string, pattern: string) => findAll(text, pattern, 1n).length > 0)
     .registerFunction('string.find(string): string', (text: string, pattern: string) => findAll(text, pattern, 1n)[0] ?? '')
     .registerFunction('string.findAll(string): list<string>', (text: string, pattern: string) => findAll(text, pattern))
     .registerFunction('string.findAll(string, int): list<string>', findAll)

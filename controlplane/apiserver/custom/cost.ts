@@ -1,6 +1,7 @@
 // What a CEL expression may cost, reckoned from its syntax and from how large that is which it looks at: as a schema bounds it, when a
 // definition is written (k8s.io/apiserver/pkg/cel and cel-go's checker/cost.go), or as it is, before a rule runs.
 import type { ASTNode } from '@marcbachmann/cel-js'
+import { hasMacro } from '../cel/environment.ts'
 import { isRecord } from '../object.ts'
 import { propertyOf } from './schema.ts'
 import type { Schema } from './schema.ts'
@@ -164,7 +165,7 @@ function called(name: string, args: readonly ASTNode[], scope: Scope): Cost {
   const all = args.map((one) => cost(one, scope))
   const [first] = all
   // Conversions and readers look at the whole of a text.
-  const looked = name === 'size' || name === 'has' || name === 'type' || name === 'dyn' ? 0 : (first?.shape.size ?? 0) * traversal
+  const looked = name === 'size' || name === hasMacro || name === 'type' || name === 'dyn' ? 0 : (first?.shape.size ?? 0) * traversal
   return { cost: sum(all) + 1 + looked, shape: name === 'string' || name === 'dyn' ? (first?.shape ?? scalar) : scalar }
 }
 
