@@ -8,7 +8,7 @@ import { applyRuntimeClass, setStorageClass } from './classes.ts'
 import { applyLimitDefaults, checkLimits } from './limit-ranger.ts'
 import { checkNamespace, checkNamespaceDeletion } from './namespace-lifecycle.ts'
 import { checkNodeWrite } from './node-restriction.ts'
-import { admitPod } from './pod.ts'
+import { admitPod, checkPriorityClass } from './pod.ts'
 import type { PodAdmissionOptions } from './pod.ts'
 import { checkPodSecurity } from './pod-security.ts'
 import { checkPolicies } from './policies.ts'
@@ -42,7 +42,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
 function mutateBuiltIn(request: AdmissionRequest, options: AdmissionOptions): void {
   const { operation, descriptor, subresource, object, old, context } = request
   if (operation === 'DELETE' && old !== undefined) {
-    checkNodeWrite(descriptor, old, old, context.user)
+    checkNodeWrite(request)
     checkNamespaceDeletion(descriptor, old)
     return
   }
@@ -57,7 +57,7 @@ function mutateBuiltIn(request: AdmissionRequest, options: AdmissionOptions): vo
     if (descriptor.group === '' && descriptor.plural === 'persistentvolumeclaims') setStorageClass(object, context)
     if (descriptor.kind === 'CertificateSigningRequest') nameRequester(object, context)
   }
-  checkNodeWrite(descriptor, object, old, context.user)
+  checkNodeWrite(request)
 }
 
 function validateBuiltIn(request: AdmissionRequest, { authorizer }: AdmissionOptions): void {
@@ -65,6 +65,7 @@ function validateBuiltIn(request: AdmissionRequest, { authorizer }: AdmissionOpt
   if (object === undefined || operation === 'CONNECT' || object.kind !== descriptor.kind) return
   checkLimits(request)
   checkPodSecurity(request)
+  if (descriptor.kind === 'PriorityClass' && descriptor.group === 'scheduling.k8s.io') checkPriorityClass(object, context)
   checkEscalation(authorizer, descriptor, object, old, context.user)
 }
 

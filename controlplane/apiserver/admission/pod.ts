@@ -76,24 +76,34 @@ function addTolerations(spec: Json, { notReadyTolerationSeconds, unreachableTole
 }
 
 const systemPriorities: Readonly<Record<string, number>> = { 'system-cluster-critical': 2_000_000_000, 'system-node-critical': 2_000_001_000 }
+const classes = 'priorityclasses.scheduling.k8s.io'
+
+/** Of several classes that call themselves the default, the one of the lowest value. */
+function defaultClass(context: WriteContext): ApiObject | undefined {
+  return (context.list(classes) as readonly ApiObject[]).filter((one) => one['globalDefault'] === true).toSorted((a, b) => Number(a['value']) - Number(b['value']))[0]
+}
 
 function setPriority(pod: ApiObject, spec: Json, context: WriteContext): void {
-  let name = spec['priorityClassName']
-  if (typeof name !== 'string' || name === '') {
-    const fallback = context.list('priorityclasses.scheduling.k8s.io').find((candidate) => (candidate as ApiObject)['globalDefault'] === true)
-    if (fallback === undefined) {
-      spec['priority'] ??= 0
-      spec['preemptionPolicy'] ??= 'PreemptLowerPriority'
-      return
-    }
-    name = fallback.metadata.name
-    spec['priorityClassName'] = name
-  }
-  const found = context.lookup('priorityclasses.scheduling.k8s.io', undefined, name as string) as ApiObject | undefined
-  const value = found?.['value'] ?? systemPriorities[name as string]
-  if (typeof value !== 'number') throw forbidden(pods, pod.metadata.name ?? '', `no PriorityClass with name ${String(name)} was found`)
+  const refuse = (why: string): Error => forbidden(pods, pod.metadata.name ?? '', why)
+  const named = typeof spec['priorityClassName'] === 'string' ? spec['priorityClassName'] : ''
+  const found = named === '' ? defaultClass(context) : (context.lookup(classes, undefined, named) as ApiObject | undefined)
+  const name = named === '' ? (found?.metadata.name ?? '') : named
+  if (name !== '') spec['priorityClassName'] = name
+  const value = found?.['value'] ?? (name === '' ? 0 : systemPriorities[name])
+  if (typeof value !== 'number') throw refuse(`no PriorityClass with name ${name} was found`)
+  if (spec['priority'] !== undefined && spec['priority'] !== value) throw refuse(`the integer value of priority (${String(spec['priority'])}) must not be provided in pod spec; priority admission controller computed ${value} from the given PriorityClass name`)
   spec['priority'] = value
-  spec['preemptionPolicy'] ??= found?.['preemptionPolicy'] ?? 'PreemptLowerPriority'
+  const policy = typeof found?.['preemptionPolicy'] === 'string' ? found['preemptionPolicy'] : 'PreemptLowerPriority'
+  if (spec['preemptionPolicy'] !== undefined && spec['preemptionPolicy'] !== policy) throw refuse(`the string value of PreemptionPolicy (${String(spec['preemptionPolicy'])}) must not be provided in pod spec; priority admission controller computed ${policy} from the given PriorityClass name`)
+  spec['preemptionPolicy'] = policy
+}
+
+/** Only one class is what pods get that name none. */
+export function checkPriorityClass(priorityClass: ApiObject, context: WriteContext): void {
+  if (priorityClass['globalDefault'] !== true) return
+  const other = defaultClass(context)
+  if (other === undefined || other.metadata.name === priorityClass.metadata.name) return
+  throw forbidden({ group: 'scheduling.k8s.io', plural: 'priorityclasses' }, priorityClass.metadata.name ?? '', `PriorityClass ${other.metadata.name ?? ''} is already marked as default. Only one default can exist`)
 }
 
 function listOf(object: Json, field: string): unknown[] {
