@@ -1,6 +1,6 @@
 // The Node authorizer (plugin/pkg/auth/authorizer/node): with its certificate a node reads the secrets and config maps that
 // pods bound to it refer to, by name, and no others. Agents may serve ingresses, so certificates that ingresses name are read too.
-// Everything else is left to its role.
+// The DNS server of a host comes with the host's certificate: its settings are read too. Everything else is left to its role.
 import type { Container, Pod, Secret } from '../../../api/types.ts'
 import type { WatchCache } from '../cache/index.ts'
 import type { UserInfo } from '../descriptor.ts'
@@ -9,12 +9,14 @@ import type { Attributes } from './rbac.ts'
 const prefix = 'system:node:'
 const reading = new Set(['get', 'list', 'watch'])
 const guarded = new Set(['secrets', 'configmaps'])
+const dnsSettings = { namespace: 'kube-system', name: 'fairway-dns' } as const
 
 /** Whether a request may go on to what the node's role says. */
 export function mayNodeAsk(cache: WatchCache, { name: user, groups }: UserInfo, { verb, group, resource, namespace, name }: Attributes): boolean {
   if (group !== '' || !guarded.has(resource) || !user.startsWith(prefix) || !groups.includes('system:nodes')) return true
   if (!reading.has(verb) || namespace === '' || name === '') return false
   if (resource === 'secrets' && isCertificate(cache, namespace, name)) return true
+  if (resource === 'configmaps' && namespace === dnsSettings.namespace && name === dnsSettings.name) return true
   const node = user.slice(prefix.length)
   // Only pods whose bytes speak of the node are decoded.
   const mark = Buffer.from(`"nodeName":${JSON.stringify(node)}`)

@@ -62,6 +62,9 @@ t.test('what is allowed is what some rule says, and nothing else', async (t) => 
     [eve, 'GET', '/apis', true],
     [eve, 'GET', '/openapi/v3', true],
     [{ name: 'system:node:n', groups: ['system:nodes'] }, 'GET', '/api/v1/nodes', true],
+    [{ name: 'system:node:n', groups: ['system:nodes'] }, 'GET', '/api/v1/namespaces/kube-system/configmaps?fieldSelector=metadata.name%3Dfairway-dns', true],
+    [{ name: 'system:node:n', groups: ['system:nodes'] }, 'GET', '/api/v1/namespaces/kube-system/configmaps?fieldSelector=metadata.name%3Dother', false],
+    [{ name: 'system:node:n', groups: ['system:nodes'] }, 'GET', '/api/v1/namespaces/default/configmaps/fairway-dns', false],
     [{ name: 'system:node:n', groups: ['system:nodes'] }, 'POST', '/apis/apps/v1/namespaces/default/deployments', false],
   ]
   for (const [who, method, path, allowed] of cases) {
