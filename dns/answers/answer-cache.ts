@@ -4,7 +4,7 @@
  * answer lives as long as what it rests on. Bounded by bytes; the oldest go first.
  */
 import { RCODE, TYPE } from '../wire/index.ts'
-import type { Validity } from '../zone/validity.ts'
+import type { Basis } from '../zone/validity.ts'
 import type { Reply } from './handler.ts'
 import { keyScratch } from './plain-query.ts'
 import type { PlainQuery } from './plain-query.ts'
@@ -21,11 +21,13 @@ interface Rendered {
   /** The size of the address records behind the question, which may be sent in any order; 0: there are none, or of several kinds. */
   readonly recordSize: number
   /** What it rests on: one thing, most often. */
-  readonly validity: Validity
-  readonly others: readonly Validity[]
+  readonly basis: Basis
+  readonly others: readonly Basis[]
+  /** As in the reply. */
+  readonly isElsewhere: boolean
 }
 
-const none: readonly Validity[] = []
+const none: readonly Basis[] = []
 
 const headerBytes = 12
 const optBytes = 11
@@ -72,7 +74,8 @@ export class AnswerCache {
   get(query: Uint8Array, plain: PlainQuery, limit: number): Buffer | undefined {
     const rendered = this.#rendered.get(plain.hash)
     if (rendered === undefined || !isOf(rendered, plain)) return undefined
-    if (!rendered.validity.live || rendered.others.some(({ live }) => !live)) {
+    if (rendered.isElsewhere && (plain.dnssecOk || ((query[2] ?? 0) & 0x01) === 0 || ((query[3] ?? 0) & 0x10) !== 0)) return undefined
+    if (!rendered.basis.live || rendered.others.some(({ live }) => !live)) {
       this.#rendered.delete(plain.hash)
       return undefined
     }
@@ -95,13 +98,14 @@ export class AnswerCache {
     if (!whole) out.writeUInt16BE(count, 6)
     if (plain.edns) this.#appendOpt(out, end, plain.dnssecOk, bytes.subarray(at + length, at + length + optionsLength))
     this.hits += 1
+    rendered.basis.used?.()
     return out
   }
 
   /** Keeps an answer to the query that was read last: `bytes` is the whole of it without OPT, for a query with all copied flags off. */
   set(plain: PlainQuery, reply: Reply, bytes: Buffer, options: Uint8Array): void {
-    const [validity, ...others] = reply.validity ?? []
-    if (validity === undefined || bytes.length + options.length > 0xffff) return
+    const [basis, ...others] = reply.validity ?? []
+    if (basis === undefined || bytes.length + options.length > 0xffff) return
     const size = bytes.length + options.length
     const slab = isBounded(reply, bytes.readUInt16BE(plain.questionEnd - 4)) ? this.#existing : this.#madeUp
     const before = this.#rendered.get(plain.hash)
@@ -113,7 +117,7 @@ export class AnswerCache {
     chunk.bytes.set(options, at + bytes.length)
     this.#rendered.set(plain.hash, {
       chunk, at, room: isReused ? before.room : size, length: bytes.length, optionsLength: options.length,
-      recordSize: recordSizeOf(reply, bytes, plain.questionEnd), validity, others: others.length === 0 ? none : others,
+      recordSize: recordSizeOf(reply, bytes, plain.questionEnd), basis, others: others.length === 0 ? none : others, isElsewhere: reply.isElsewhere === true,
     })
   }
 
@@ -152,8 +156,8 @@ function isOf({ chunk: { bytes }, at }: Rendered, { questionEnd }: PlainQuery): 
 }
 
 /** Whether there can only be as many answers of this kind as the cluster has names: of those that exist, for the types that everyone asks for. */
-function isBounded({ rcode, answers }: Reply, type: number): boolean {
-  return answers.length > 0 || (rcode === RCODE.NOERROR && (type === TYPE.A || type === TYPE.AAAA))
+function isBounded({ rcode, answers, isElsewhere }: Reply, type: number): boolean {
+  return isElsewhere !== true && (answers.length > 0 || (rcode === RCODE.NOERROR && (type === TYPE.A || type === TYPE.AAAA)))
 }
 
 /** Several addresses of the question's own name and nothing else, each written as a pointer to it: 12 bytes and the address. */

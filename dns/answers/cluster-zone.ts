@@ -4,7 +4,7 @@ import type { ResourceRecord } from '../wire/index.ts'
 import type { ClusterIndex } from '../zone/cluster-index.ts'
 import type { Node } from '../zone/node.ts'
 import { aliasOf } from '../zone/service-names.ts'
-import type { Validity } from '../zone/validity.ts'
+import type { Basis } from '../zone/validity.ts'
 import { failure, reply } from './handler.ts'
 import type { Handler, Query, Reply } from './handler.ts'
 
@@ -35,7 +35,7 @@ export function clusterZone(index: ClusterIndex, outside: Outside): Handler {
 function answer(index: ClusterIndex, outside: Outside, query: Query): Reply | Promise<Reply> {
   const { type } = query
   const followed: ResourceRecord[] = []
-  const rests: Validity[] = []
+  const rests: Basis[] = []
   let kept = true
   let { name } = query
   for (;;) {
@@ -56,7 +56,7 @@ function answer(index: ClusterIndex, outside: Outside, query: Query): Reply | Pr
 
 interface Made {
   readonly followed: readonly ResourceRecord[]
-  readonly validity: readonly Validity[] | undefined
+  readonly validity: readonly Basis[] | undefined
   readonly why: string | undefined
 }
 
@@ -70,7 +70,7 @@ function fromNode(index: ClusterIndex, node: Node | undefined, { name, type }: {
 }
 
 /** An alias that leads out of the cluster: what the outside says of it follows, or else (nobody there, or the asker wants no recursion) the alias stands alone. */
-function beyond(followed: readonly ResourceRecord[], answered: Reply | Promise<Reply> | undefined, validity: readonly Validity[] | undefined): Reply | Promise<Reply> {
+function beyond(followed: readonly ResourceRecord[], answered: Reply | Promise<Reply> | undefined, validity: readonly Basis[] | undefined): Reply | Promise<Reply> {
   if (answered === undefined) return reply({ authoritative: true, answers: followed, validity })
   const joined = ({ rcode, answers, authorities, extendedError }: Reply): Reply => {
     const error = extendedError === undefined ? {} : { extendedError }

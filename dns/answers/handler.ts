@@ -1,7 +1,7 @@
 /** A question on its way through the chain of handlers, and the answer one of them gives. */
 import { RCODE } from '../wire/index.ts'
 import type { ResourceRecord } from '../wire/index.ts'
-import type { Validity } from '../zone/validity.ts'
+import type { Basis } from '../zone/validity.ts'
 
 export interface Query {
   /** As asked, in its case. */
@@ -30,7 +30,9 @@ export interface Reply {
   readonly authorities: readonly ResourceRecord[]
   readonly additionals: readonly ResourceRecord[]
   /** What the answer rests on; undefined: it is not kept rendered. */
-  readonly validity?: readonly Validity[] | undefined
+  readonly validity?: readonly Basis[] | undefined
+  /** It is for askers that want recursion, and neither DNSSEC's records nor unchecked ones: others may get another. */
+  readonly isElsewhere?: boolean
   /** RFC 8914, for askers that speak EDNS. */
   readonly extendedError?: { readonly code: number; readonly text: string }
 }

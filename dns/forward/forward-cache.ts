@@ -6,6 +6,7 @@ import type { Clock } from '../../api/clock.ts'
 import type { Reply } from '../answers/handler.ts'
 import { RCODE, TYPE } from '../wire/index.ts'
 import type { ResourceRecord } from '../wire/index.ts'
+import type { Basis } from '../zone/validity.ts'
 
 interface Kept {
   readonly reply: Reply
@@ -20,6 +21,8 @@ interface Found {
   readonly isStale: boolean
   /** It is asked for often and about to end: asking now saves the next one from waiting. */
   readonly isDue: boolean
+  /** Until its TTLs are a second less, or it is due. */
+  readonly basis: Basis
 }
 
 const entriesMax = 10_000
@@ -62,9 +65,11 @@ export class ForwardCache {
     this.misses += isStale ? 1 : 0
     const { reply } = kept
     const ageSeconds = Math.floor(ageMs / 1000)
-    if (ageSeconds === 0) return { reply, isStale, isDue: false }
+    const isDue = !isStale && kept.hits >= prefetchHits && ageMs >= kept.ttlMs * prefetchShare
+    const basis = new UntilOlder(this, kept, this.#clock)
+    if (ageSeconds === 0) return { reply, isStale, isDue, basis }
     const aged = (records: readonly ResourceRecord[]): ResourceRecord[] => records.map((record) => ({ ...record, ttl: isStale ? staleTtlSeconds : Math.max(0, record.ttl - ageSeconds) }))
-    return { reply: { ...reply, answers: aged(reply.answers), authorities: aged(reply.authorities) }, isStale, isDue: !isStale && kept.hits >= prefetchHits && ageMs >= kept.ttlMs * prefetchShare }
+    return { reply: { ...reply, answers: aged(reply.answers), authorities: aged(reply.authorities) }, isStale, isDue, basis }
   }
 
   set(key: string, reply: Reply): void {
@@ -75,6 +80,32 @@ export class ForwardCache {
     if (this.#kept.size <= entriesMax) return
     const oldest = this.#kept.keys().next().value
     if (oldest !== undefined) this.#kept.delete(oldest)
+  }
+}
+
+/** Ends with the second that its age is in, so that what is sent again has the right TTLs, and where it is due. */
+class UntilOlder implements Basis {
+  readonly #cache: ForwardCache
+  readonly #kept: Kept
+  readonly #clock: Clock
+  readonly #endsMs: number
+
+  constructor(cache: ForwardCache, kept: Kept, clock: Clock) {
+    this.#cache = cache
+    this.#kept = kept
+    this.#clock = clock
+    const ageMs = clock.monotonicMs() - kept.keptAtMs
+    const dueMs = kept.ttlMs * prefetchShare
+    this.#endsMs = kept.keptAtMs + Math.min((Math.floor(ageMs / 1000) + 1) * 1000, ageMs < dueMs ? dueMs : kept.ttlMs)
+  }
+
+  get live(): boolean {
+    return this.#clock.monotonicMs() < this.#endsMs
+  }
+
+  used(): void {
+    this.#kept.hits += 1
+    this.#cache.hits += 1
   }
 }
 

@@ -6,6 +6,7 @@ import type { Clock } from '../../api/clock.ts'
 import type { Logger } from '../../api/log.ts'
 import { failure, reply } from '../answers/handler.ts'
 import type { Handler, Query, Reply } from '../answers/handler.ts'
+import { Histogram, durationBounds } from '../answers/histogram.ts'
 import { EDE, RCODE, rcodeName } from '../wire/index.ts'
 import type { Message } from '../wire/index.ts'
 import { ForwardCache } from './forward-cache.ts'
@@ -47,7 +48,7 @@ interface Scored {
   failedAtMs: number | undefined
   /** Its questions come back here. */
   leadsBack: boolean
-  readonly counts: { asked: number; failed: number; readonly byRcode: Map<number, number> }
+  readonly counts: { asked: number; failed: number; readonly byRcode: Map<number, number>; readonly durations: Map<number, Histogram> }
 }
 
 export class Forwarder implements Handler {
@@ -56,6 +57,9 @@ export class Forwarder implements Handler {
   readonly servers: readonly Scored[]
   readonly cache: ForwardCache
   staleAnswers = 0
+  prefetches = 0
+  /** Questions that were too many at once. */
+  rejects = 0
   /** Questions that nobody answered usefully, and when. */
   readonly #failed = new Map<string, number>()
   readonly #underWay = new Map<string, Promise<Reply>>()
@@ -64,7 +68,7 @@ export class Forwarder implements Handler {
 
   constructor(options: ForwarderOptions) {
     this.#options = options
-    this.servers = options.upstreams.map((upstream) => ({ upstream, usualMs: 100, failedAtMs: undefined, leadsBack: false, counts: { asked: 0, failed: 0, byRcode: new Map() } }))
+    this.servers = options.upstreams.map((upstream) => ({ upstream, usualMs: 100, failedAtMs: undefined, leadsBack: false, counts: { asked: 0, failed: 0, byRcode: new Map(), durations: new Map() } }))
     this.cache = new ForwardCache(options.clock)
     this.#probe = new LoopProbe({ ...options, servers: this.servers })
   }
@@ -93,10 +97,11 @@ export class Forwarder implements Handler {
     const question = { name: query.name, type: query.type, class: query.question.class, dnssecOk: query.dnssecOk, checkingDisabled: query.checkingDisabled }
     const key = JSON.stringify(Object.values(question))
     const kept = this.cache.get(key)
-    if (kept !== undefined && !kept.isStale && !kept.isDue) return kept.reply
+    if (kept !== undefined && !kept.isStale && !kept.isDue) return query.dnssecOk || query.checkingDisabled ? kept.reply : { ...kept.reply, isElsewhere: true, validity: [kept.basis] }
     const marked = { ...question, trail: this.#options.loops.onward(trail) }
     if (kept === undefined) return this.#fetch(key, marked)
     if (kept.isStale) return this.#stale(key, marked, kept.reply)
+    this.prefetches += 1
     void this.#fetch(key, marked)
     return kept.reply
   }
@@ -111,6 +116,7 @@ export class Forwarder implements Handler {
   #fetch(key: string, question: ForwardedQuestion): Reply | Promise<Reply> {
     const running = this.#underWay.get(key)
     if (running !== undefined) return running
+    if (this.#underWay.size >= inFlightMax) this.rejects += 1
     if (this.#underWay.size >= inFlightMax) return failure(RCODE.SERVFAIL, EDE.other, `${inFlightMax} questions wait for other servers already`)
     const asking = this.#ask(question).then((answer) => {
       this.cache.set(key, answer)
@@ -198,7 +204,9 @@ export class Forwarder implements Handler {
     try {
       const answer = await exchange(server.upstream, question, { clock, randomInt, timeoutMs, signal })
       server.counts.byRcode.set(answer.rcode, (server.counts.byRcode.get(answer.rcode) ?? 0) + 1)
-      server.usualMs = server.usualMs * 0.8 + (clock.monotonicMs() - begun) * 0.2
+      const took = clock.monotonicMs() - begun
+      server.usualMs = server.usualMs * 0.8 + took * 0.2
+      measure(server, answer.rcode, took / 1000)
       server.failedAtMs = isUseful(answer) ? undefined : clock.monotonicMs()
       return answer
     } catch (error) {
@@ -216,6 +224,12 @@ export class Forwarder implements Handler {
     const isPenalised = ({ failedAtMs }: Scored): number => (failedAtMs !== undefined && now - failedAtMs < penaltyMs ? 1 : 0)
     return this.servers.filter(({ leadsBack }) => !leadsBack).toSorted((a, b) => isPenalised(a) - isPenalised(b) || a.usualMs - b.usualMs)
   }
+}
+
+function measure({ counts: { durations } }: Scored, rcode: number, seconds: number): void {
+  const histogram = durations.get(rcode) ?? new Histogram(durationBounds)
+  durations.set(rcode, histogram)
+  histogram.observe(seconds)
 }
 
 /** An answer after which nobody else has to be asked. */
