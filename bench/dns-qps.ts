@@ -1,12 +1,17 @@
 /**
- * Answers a second and their latency: our DNS server, and unbound, knot and CoreDNS (`FAIRWAY_COREDNS`, a binary) with the same names where they
- * are installed, in one run, each server on one processor and `dnsperf` on the other.
+ * Answers a second, and the latency at a rate that all can serve: our DNS server as `fairway dns`, and unbound, knot and CoreDNS (`FAIRWAY_COREDNS`, a binary) with the same names
+ * where they are installed, in one run, each server on one processor and `dnsperf` on the other. Each kind of question is warmed up first.
  */
 import { execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { KubeObject } from '../api/types.ts'
+import { saveSnapshot } from '../dns/snapshot.ts'
+import { sliceOf } from '../dns/test-support/specification.ts'
+import { answering, end, residentMiB, startDnsProcess, warmCompileCache } from './test-support/dns-process.ts'
+import { percentile } from './run.ts'
 import type { Figure } from './run.ts'
 
 const services = 5000
@@ -14,11 +19,13 @@ const endpoints = 100
 const elsewhere = 1000
 const seconds = 2
 const rounds = 3
+/** Questions a second for the latency. */
+const steadyRate = 5000
 const port = 5355
 const upstreamPort = 5356
 const zone = 'cluster.local'
 const address = (n: number): string => `10.100.${n >> 8}.${n & 0xff}`
-const ownServer = new URL('test-support/dns-server.ts', import.meta.url).pathname
+const firstName = `svc-1.default.svc.${zone}`
 const coredns = process.env['FAIRWAY_COREDNS'] ?? '/usr/bin/coredns'
 
 interface Peer {
@@ -46,8 +53,20 @@ function knot(folder: string, name: string, at: number): ChildProcess {
   return at === port ? pinned('/usr/sbin/knotd', '-c', join(base, 'knot.conf')) : spawn('taskset', ['-c', '1', '/usr/sbin/knotd', '-c', join(base, 'knot.conf')], quiet)
 }
 
+/** The same names as objects. */
+function ownObjects(): Record<'services' | 'endpointslices' | 'namespaces', KubeObject[]> {
+  const service = (name: string, spec: object): KubeObject => Object.assign({ metadata: { name, namespace: 'default' } }, { spec })
+  return {
+    namespaces: [{ metadata: { name: 'default' } }],
+    services: [...Array.from({ length: services }, (_, n) => service(`svc-${n}`, { clusterIP: address(n), clusterIPs: [address(n)], ports: [{ name: 'http', port: 80, protocol: 'TCP' }] })), service('big', { clusterIP: 'None' })],
+    endpointslices: [sliceOf('big', { endpoints: Array.from({ length: endpoints }, (_, n) => ({ addresses: [`10.200.0.${n}`] })) })],
+  }
+}
+
+const ownOptions = (folder: string): Parameters<typeof startDnsProcess>[0] => ({ folder, port, snapshot: join(folder, 'cluster.snapshot'), upstream: `127.0.0.1:${upstreamPort}`, processor: 0 })
+
 const peers: readonly Peer[] = [
-  { name: 'fairway', program: process.execPath, start: () => pinned(process.execPath, ownServer, String(services), String(port), String(endpoints), String(upstreamPort)) },
+  { name: 'fairway', program: process.execPath, start: (folder) => startDnsProcess(ownOptions(folder)) },
   {
     name: 'unbound', program: '/usr/sbin/unbound',
     start(folder) {
@@ -80,6 +99,7 @@ const kinds: readonly Kind[] = [
   { name: 'services, 10 % misses', mode: 'udp', questions: mixed },
   { name: 'SRV', mode: 'udp', questions: Array.from({ length: 10_000 }, (_, n) => `_http._tcp.svc-${(n * 7919) % services}.default.svc.${zone} SRV`) },
   { name: 'services by TCP, 10 % misses', mode: 'tcp', questions: mixed },
+  { name: 'headless with 100 endpoints, cut', mode: 'udp', questions: [`big.default.svc.${zone} A`] },
   { name: 'headless with 100 endpoints by TCP', mode: 'tcp', questions: [`big.default.svc.${zone} A`] },
   { name: 'forwarded and cached', mode: 'udp', not: ['knot'], questions: Array.from({ length: elsewhere }, (_, n) => `name-${n}.example.test A`) },
 ]
@@ -91,13 +111,18 @@ export async function bench(): Promise<Figure[]> {
   const upstream = existsSync('/usr/sbin/knotd') ? knot(folder, 'example.test', upstreamPort) : undefined
   const found = new Map<string, Measured[]>()
   try {
+    await saveSnapshot(join(folder, 'cluster.snapshot'), { zone: `${zone}.`, currentAt: Date.now(), objects: ownObjects() })
+    await warmCompileCache(ownOptions(folder), firstName)
     kinds.forEach(({ questions }, index) => writeFileSync(join(folder, `questions-${index}`), `${questions.join('\n')}\n`))
     for (let round = 0; round < rounds; round += 1) {
       for (const peer of peers.filter(({ program }) => existsSync(program))) await measurePeer(peer, folder, found)
     }
     return [...found].map(([name, all]) => ({
       name, unit: 'answers per second, ms, MiB',
-      values: { perSecond: median(all.map(({ rate }) => rate)), averageMs: median(all.map(({ averageMs }) => averageMs)), lost: Math.max(...all.map(({ lost }) => lost)), residentMiB: median(all.map(({ residentMiB }) => residentMiB)) },
+      values: {
+        perSecond: median(all.map(({ rate }) => rate)), p50Ms: median(all.map(({ p50Ms }) => p50Ms)), p99Ms: median(all.map(({ p99Ms }) => p99Ms)),
+        lost: Math.max(...all.map(({ lost }) => lost)), residentMiB: median(all.map((one) => one.residentMiB)),
+      },
     }))
   } finally {
     if (upstream !== undefined) await end(upstream)
@@ -107,7 +132,9 @@ export async function bench(): Promise<Figure[]> {
 
 interface Measured {
   readonly rate: number
-  readonly averageMs: number
+  /** At `steadyRate`. */
+  readonly p50Ms: number
+  readonly p99Ms: number
   readonly lost: number
   readonly residentMiB: number
 }
@@ -115,39 +142,22 @@ interface Measured {
 async function measurePeer(peer: Peer, folder: string, found: Map<string, Measured[]>): Promise<void> {
   const server = peer.start(folder)
   try {
-    await answering()
+    await answering(port, firstName)
     for (const [index, { name, mode, not = [] }] of kinds.entries()) {
       if (not.includes(peer.name)) continue
-      const load = (length: number): string => execFileSync('taskset', ['-c', '1', 'dnsperf', '-s', '127.0.0.1', '-p', String(port), '-m', mode, '-d', join(folder, `questions-${index}`), '-l', String(length), '-c', '16', '-q', '200'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
-      if (name.startsWith('forwarded')) load(1)
-      const printed = load(seconds)
+      const load = (...more: readonly string[]): string => execFileSync('taskset', ['-c', '1', 'dnsperf', '-s', '127.0.0.1', '-p', String(port), '-m', mode, '-d', join(folder, `questions-${index}`), '-c', '16', '-q', '200', ...more], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], maxBuffer: 2 ** 28 })
+      load('-l', '1')
+      const printed = load('-l', String(seconds))
       const number = (pattern: RegExp): number => Number(pattern.exec(printed)?.[1])
-      const residentMiB = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))?.[1]) / 1024
-      const one = { rate: number(/Queries per second:\s+([\d.]+)/), averageMs: number(/Average Latency \(s\):\s+([\d.]+)/) * 1000, lost: number(/Queries lost:\s+(\d+)/), residentMiB }
+      // `> NOERROR svc-1.default.svc.cluster.local A 0.000123`
+      const latenciesMs = load('-l', '1', '-Q', String(steadyRate), '-v').split('\n').flatMap((line) => (line.startsWith('> ') ? [Number(line.slice(line.lastIndexOf(' '))) * 1000] : []))
+      const one = { rate: number(/Queries per second:\s+([\d.]+)/), p50Ms: percentile(latenciesMs, 0.5), p99Ms: percentile(latenciesMs, 0.99), lost: number(/Queries lost:\s+(\d+)/), residentMiB: residentMiB(server) }
       const key = `${name}: ${peer.name}`
       found.set(key, [...(found.get(key) ?? []), one])
     }
   } finally {
     await end(server)
   }
-}
-
-async function end(server: ChildProcess): Promise<void> {
-  const ended = new Promise((resolve) => server.once('exit', resolve))
-  server.kill('SIGTERM')
-  await ended
-}
-
-async function answering(): Promise<void> {
-  for (let attempt = 0; attempt < 100; attempt += 1) {
-    try {
-      execFileSync('dig', ['@127.0.0.1', '-p', String(port), '+short', '+tries=1', '+time=1', `svc-1.default.svc.${zone}`], { stdio: 'ignore' })
-      return
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 100)) // it has not begun to listen
-    }
-  }
-  throw new Error('Cannot measure: the server did not answer within 10 s')
 }
 
 function median(values: readonly number[]): number {

@@ -1,33 +1,25 @@
-/** `snapshot PORT FILE`: serves a snapshot, with an API server that never answers. `list PORT SERVICES`: measures list and changes, and prints them. */
+/** `PORT SERVICES`: measures how long it takes until the names of a list are known, and until changes are answered, and prints it. */
 import { randomInt } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { systemClock } from '../../api/clock.ts'
 import { silentLogger } from '../../api/log.ts'
 import { startDns } from '../../dns/index.ts'
-import type { DnsServer } from '../../dns/index.ts'
 import { FakeApi } from '../../dns/test-support/fake-api.ts'
 import { sizedCluster, sizedService } from './dns-cluster.ts'
 
-const [mode, port, what = ''] = process.argv.slice(2)
+const [port, size] = process.argv.slice(2)
 const changes = 500
 const api = new FakeApi()
-const begin = (snapshot?: string): Promise<DnsServer> => startDns({
-  client: api.client, zone: 'cluster.local', pods: 'disabled', upstreams: [], listen: [{ address: '127.0.0.1', port: Number(port) }], snapshot,
+for (const [plural, objects] of Object.entries(sizedCluster(Number(size)))) for (const object of objects) api.put(plural, object)
+const began = performance.now()
+const server = await startDns({
+  client: api.client, zone: 'cluster.local', pods: 'disabled', upstreams: [], listen: [{ address: '127.0.0.1', port: Number(port) }],
   clock: systemClock, random: Math.random, randomInt: (max) => randomInt(max), log: silentLogger,
 })
-
-if (mode === 'snapshot') {
-  api.reachable = new Promise(() => undefined)
-  await begin(what)
-} else {
-  for (const [plural, objects] of Object.entries(sizedCluster(Number(what)))) for (const object of objects) api.put(plural, object)
-  const began = performance.now()
-  const server = await begin()
-  await server.ready
-  const readyMs = performance.now() - began
-  process.stdout.write(`${JSON.stringify({ readyMs, changesMs: await changed() })}\n`)
-  process.exit(0)
-}
+await server.ready
+const readyMs = performance.now() - began
+process.stdout.write(`${JSON.stringify({ readyMs, changesMs: await changed() })}\n`)
+process.exit(0)
 
 /** From the API's word to the first answer that has it, asking without a pause. */
 async function changed(): Promise<number[]> {
