@@ -7,23 +7,28 @@ import type { KubeObject } from '../api/types.ts'
 import { keptOf } from './zone/kept.ts'
 import type { Kind } from './zone/kept.ts'
 
-export type OnChange = (old: KubeObject | undefined, next: KubeObject | undefined) => void
+/** Handlers are told, of a change that the watch brought, what the API server's controllers say when it began (milliseconds since the epoch). */
+export type OnChange = (old: KubeObject | undefined, next: KubeObject | undefined, begunAt?: number) => void
+
+const triggerAnnotation = 'endpoints.kubernetes.io/last-change-trigger-time'
 
 export class Followed {
   readonly kind: Kind
   readonly informer: Informer<KubeObject>
   readonly #onChange: OnChange
   readonly #restored = new Map<string, KubeObject>()
+  /** What is not kept of an object, but for as long as it comes. */
+  readonly #begunAt = new WeakMap<KubeObject, number>()
 
   constructor(client: Client, resource: Resource<KubeObject>, { onChange, ...options }: InformerOptions & { readonly onChange: OnChange }) {
     this.kind = resource.plural as Kind
     this.#onChange = onChange
-    this.informer = new Informer(client, resource, { ...options, transform: keptOf[this.kind] })
+    this.informer = new Informer(client, resource, { ...options, transform: (object) => this.#keep(object) })
     this.informer.onChange(({ old, new: next }) => {
       const key = objectKey(next ?? old ?? { metadata: {} })
       const before = old ?? this.#restored.get(key)
       this.#restored.delete(key)
-      onChange(before, next)
+      onChange(before, next, next === undefined || !this.informer.hasSynced() ? undefined : this.#begunAt.get(next))
     })
   }
 
@@ -45,5 +50,12 @@ export class Followed {
 
   stop(): void {
     this.informer.stop()
+  }
+
+  #keep(object: KubeObject): KubeObject {
+    const kept = keptOf[this.kind](object)
+    const begunAt = Date.parse(object.metadata.annotations?.[triggerAnnotation] ?? '')
+    if (!Number.isNaN(begunAt)) this.#begunAt.set(kept, begunAt)
+    return kept
   }
 }

@@ -4,11 +4,12 @@ import type { Clock, Random, Timer } from '../api/clock.ts'
 import type { Logger } from '../api/log.ts'
 import { endpointSlices, namespaces, pods, services } from '../api/resources.ts'
 import type { Resource } from '../api/resources.ts'
-import type { KubeObject } from '../api/types.ts'
+import type { KubeObject, Service } from '../api/types.ts'
 import { autopath, unsearched } from './answers/autopath.ts'
 import type { Autopath } from './answers/autopath.ts'
 import { clusterZone, readiness } from './answers/cluster-zone.ts'
 import type { Handler } from './answers/handler.ts'
+import { Histogram, exponentialBounds } from './answers/histogram.ts'
 import { localNames } from './answers/local-names.ts'
 import { refusals } from './answers/refusals.ts'
 import { reverseZone } from './answers/reverse-zone.ts'
@@ -23,6 +24,7 @@ import { loadSnapshot, saveSnapshot } from './snapshot.ts'
 import { addressBytes, canonical } from './wire/index.ts'
 import { ClusterIndex } from './zone/cluster-index.ts'
 import type { PodMode } from './zone/cluster-index.ts'
+import { serviceNameLabel } from './zone/kept.ts'
 import { PodOwners } from './zone/pod-owners.ts'
 
 export interface NamesOptions {
@@ -62,6 +64,8 @@ export class ClusterNames {
   readonly handlers: readonly Handler[]
   readonly outside: Outside
   readonly autopath: Autopath | undefined
+  /** Seconds from a change to its names, as the SIG Scalability's DNS programming latency; bounds as CoreDNS has them. */
+  readonly programming = new Histogram(exponentialBounds(0.001, 2, 20))
   readonly #options: NamesOptions
   readonly #followed: readonly Followed[]
   readonly #network: NetworkExchange
@@ -83,9 +87,10 @@ export class ClusterNames {
     })
     const owners = new PodOwners()
     const follow = <T extends KubeObject>(resource: Resource<T>, set: (old: T | undefined, next: T | undefined) => void): Followed => {
-      const onChange = (old: KubeObject | undefined, next: KubeObject | undefined): void => {
+      const onChange = (old: KubeObject | undefined, next: KubeObject | undefined, begunAt?: number): void => {
         this.#changed = true
         set(old as T | undefined, next as T | undefined)
+        if (begunAt !== undefined && next !== undefined) this.#measure(next, begunAt)
       }
       return new Followed(client, resource, { clock, random, log, onChange })
     }
@@ -118,6 +123,12 @@ export class ClusterNames {
       reverse,
       this.outside,
     ]
+  }
+
+  /** From the change of a pod to the names of its headless service. */
+  #measure({ metadata: { namespace, labels } }: KubeObject, begunAt: number): void {
+    const service = this.#followed[0]?.informer.get(namespace, labels?.[serviceNameLabel] ?? '') as Service | undefined
+    if (service?.spec.clusterIP === 'None') this.programming.observe(Math.max(0, (this.#options.clock.now() - begunAt) / 1000))
   }
 
   /** Whether all names of the cluster are known; once they were, they are kept, however long the API server is away. */

@@ -37,7 +37,7 @@ export class Serving {
     this.#limit = new RateLimit(settings.rateLimit, clock)
     this.#queryLog = new QueryLog({ every: settings.queryLogEvery, clock, log })
     this.responder = new Responder({
-      handlers: () => this.#names.handlers, recursionAvailable: () => this.#names.takesOtherNames, random, log,
+      handlers: () => this.#names.handlers, recursionAvailable: () => this.#names.takesOtherNames, random, log, nowMs: () => clock.monotonicMs(),
       allows: (client) => !this.#limit.isOn || this.#limit.allows(client),
       queryLog: { isDue: () => this.#queryLog.isDue(), begin: (...asked) => this.#queryLog.begin(...asked) },
     })

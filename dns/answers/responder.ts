@@ -3,7 +3,8 @@ import type { Logger } from '../../api/log.ts'
 import { EDE, OPCODE, OPTION_EDE, OPTION_TRAIL, RCODE, WireError, canonical, decodeHeader, decodeMessage, encodeMessage, headerBytes, message, messageBytesMax } from '../wire/index.ts'
 import type { Edns, Message } from '../wire/index.ts'
 import { AnswerCache } from './answer-cache.ts'
-import { ask, failure } from './handler.ts'
+import { ResponderCounts } from './counts.ts'
+import { failure, reply } from './handler.ts'
 import type { Handler, Query, Reply, Transport } from './handler.ts'
 import { readPlain } from './plain-query.ts'
 import type { PlainQuery } from './plain-query.ts'
@@ -17,6 +18,8 @@ export interface ResponderOptions {
   /** Whether a client may have one more answer now; left out: always. */
   readonly allows?: ((client: Uint8Array) => boolean) | undefined
   readonly queryLog?: Pick<QueryLog, 'isDue' | 'begin'> | undefined
+  /** Milliseconds that never go back, for measuring; left out, nothing is measured. */
+  readonly nowMs?: (() => number) | undefined
   readonly random: () => number
   readonly log: Logger
 }
@@ -24,43 +27,6 @@ export interface ResponderOptions {
 /** The largest UDP answer, which fits any path unfragmented (DNS flag day 2020). */
 const payloadSize = 1232
 const payloadSizeMin = 512
-
-/** Types up to this one are counted each, the others together. */
-const countedTypeMax = 64
-const transports: readonly Transport[] = ['udp', 'tcp', 'tls', 'https']
-
-/** Counters that only grow. Arrays of numbers: counting must cost nothing. */
-class ResponderCounts {
-  queries = 0
-  malformed = 0
-  failed = 0
-  limited = 0
-  readonly byRcode = new Float64Array(32)
-  readonly byHttpsStatus = new Map<number, number>()
-  readonly #byType = new Float64Array(transports.length * 2 * (countedTypeMax + 1))
-
-  asked(type: number, transport: Transport, isV6: boolean): void {
-    const at = ((transport === 'udp' ? 0 : transports.indexOf(transport)) * 2 + (isV6 ? 1 : 0)) * (countedTypeMax + 1) + Math.min(type, countedTypeMax)
-    this.#byType[at] = (this.#byType[at] ?? 0) + 1
-  }
-
-  answered(rcode: number): void {
-    this.byRcode[rcode] = (this.byRcode[rcode] ?? 0) + 1
-  }
-
-  answeredHttps(status: number): void {
-    this.byHttpsStatus.set(status, (this.byHttpsStatus.get(status) ?? 0) + 1)
-  }
-
-  /** What was asked so far. `type` is undefined for the rare ones. */
-  * byType(): Generator<{ readonly transport: Transport; readonly isV6: boolean; readonly type: number | undefined; readonly count: number }> {
-    for (const [index, count] of this.#byType.entries()) {
-      const kind = Math.floor(index / (countedTypeMax + 1))
-      const type = index % (countedTypeMax + 1)
-      if (count > 0) yield { transport: transports[kind >> 1] ?? 'udp', isV6: (kind & 1) === 1, type: type === countedTypeMax ? undefined : type, count }
-    }
-  }
-}
 
 interface Asked {
   readonly packet: Uint8Array
@@ -83,10 +49,31 @@ export class Responder {
     const { allows, queryLog } = this.#options
     this.counts.queries += 1
     if (allows !== undefined && !allows(client)) return this.#limit(packet, transport)
-    if (queryLog?.isDue() !== true) return this.#answer(packet, transport, client)
+    if (queryLog?.isDue() !== true) return this.#measured(packet, transport, client)
     const finish = queryLog.begin(packet, transport, client)
-    const answer = this.#answer(packet, transport, client)
+    const answer = this.#measured(packet, transport, client)
     return answer instanceof Promise ? answer.then(finish) : finish(answer)
+  }
+
+  #measured(packet: Uint8Array, transport: Transport, client: Uint8Array): Buffer | undefined | Promise<Buffer | undefined> {
+    const { nowMs } = this.#options
+    if (nowMs === undefined) return this.#answer(packet, transport, client)
+    const begun = nowMs()
+    const asked = packet.length
+    const answer = this.#answer(packet, transport, client)
+    if (answer instanceof Promise) {
+      return answer.then((later) => {
+        if (later !== undefined) this.#measure(transport, (nowMs() - begun) / 1000, [asked, later.length])
+        return later
+      })
+    }
+    if (answer !== undefined) this.#measure(transport, (nowMs() - begun) / 1000, [asked, answer.length])
+    return answer
+  }
+
+  #measure(transport: Transport, seconds: number, [asked, answered]: readonly [number, number]): void {
+    this.counts.took(transport, seconds)
+    this.counts.sized(transport, asked, answered)
   }
 
   #answer(packet: Uint8Array, transport: Transport, client: Uint8Array): Buffer | undefined | Promise<Buffer | undefined> {
@@ -95,7 +82,8 @@ export class Responder {
       const hit = this.cache.get(packet, plain, transport === 'udp' ? Math.min(plain.payloadSize, payloadSize) : messageBytesMax)
       if (hit !== undefined) {
         this.counts.asked(((packet[plain.questionEnd - 4] ?? 0) << 8) | (packet[plain.questionEnd - 3] ?? 0), transport, client.length === 16)
-        this.counts.answered((hit[3] ?? 0) & 0xf)
+        if (plain.dnssecOk) this.counts.dnssecOk += 1
+        this.counts.answeredReady((hit[3] ?? 0) & 0xf)
         return hit
       }
     }
@@ -128,11 +116,16 @@ export class Responder {
       client: Uint8Array.from(client), question, name: canonical(question.name), type: question.type, transport,
       recursionDesired: query.recursionDesired, checkingDisabled: query.checkingDisabled, dnssecOk: query.edns?.dnssecOk ?? false, trail: trailOf(query.edns),
     }
+    if (asked.dnssecOk) this.counts.dnssecOk += 1
     try {
-      const answered = ask(this.#options.handlers(), asked)
-      if (answered instanceof Promise) return answered.catch((error: unknown) => this.#failed(asked, error)).then((reply) => this.#write(query, reply, transport))
-      if (plain !== undefined && answered.validity !== undefined) this.#keep(plain, query, answered)
-      return this.#write(query, answered, transport)
+      for (const handler of this.#options.handlers()) {
+        const answered = handler.handle(asked)
+        if (answered === undefined) continue
+        if (answered instanceof Promise) return answered.catch((error: unknown) => this.#failed(asked, error)).then((later) => this.#write(query, later, transport, handler.name))
+        if (plain !== undefined && answered.validity !== undefined) this.#keep(plain, query, answered)
+        return this.#write(query, answered, transport, handler.name)
+      }
+      return this.#write(query, reply({ rcode: RCODE.REFUSED }), transport)
     } catch (error) {
       return this.#write(query, this.#failed(asked, error), transport)
     }
@@ -167,8 +160,8 @@ export class Responder {
     if (!decodeHeader(whole).truncated) this.cache.set(plain, reply, whole, optionsBytes(extendedErrorOption(reply)))
   }
 
-  #write(query: Message, reply: Reply, transport: Transport): Buffer {
-    this.counts.answered(reply.rcode)
+  #write(query: Message, reply: Reply, transport: Transport, handler?: string): Buffer {
+    this.counts.answered(reply.rcode, handler)
     const bytesMax = transport !== 'udp' ? messageBytesMax : query.edns === undefined ? payloadSizeMin : Math.max(payloadSizeMin, Math.min(query.edns.udpPayloadSize, payloadSize))
     try {
       return encodeMessage(this.#message(query, reply), { bytesMax })

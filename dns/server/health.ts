@@ -1,5 +1,6 @@
 /** `/health` (it lives), `/ready` (it knows the cluster's names) and `/metrics`, under the paths and names that CoreDNS has. */
 import { createServer } from 'node:http'
+import type { Histogram } from '../answers/histogram.ts'
 import type { Responder } from '../answers/responder.ts'
 import type { Outside } from '../forward/outside.ts'
 import type { StreamListener } from './house.ts'
@@ -11,6 +12,8 @@ export interface Readiness {
   readonly isCurrent: boolean
   readonly staleSeconds: number | undefined
   readonly outside: Outside
+  readonly autopath: { readonly found: number } | undefined
+  readonly programming: Histogram
 }
 
 export interface Observed {
