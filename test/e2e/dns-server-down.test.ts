@@ -57,3 +57,19 @@ t.test('a new process takes over from the one that the host keeps, and the host 
   t.not(await onHost('cat /run/fairway/dns.pid'), before)
   t.equal((await lookups).trim(), 'lost 0')
 })
+
+t.test('settings in a ConfigMap hold on every host, and a broken one is refused with an event', async (t) => {
+  const write = (data: string): Promise<unknown> => cluster.kubectl(['patch', 'configmap', 'fairway-dns', '-n', 'kube-system', '--type=merge', '-p', `{"data":${data}}`])
+  const logged = async (what: string): Promise<boolean> => (await onHost(`grep -c '${what}' /var/log/dns.log || true`)) !== '0'
+  await cluster.kubectl(['create', 'configmap', 'fairway-dns', '-n', 'kube-system', '--from-literal=query-log=1'])
+  await eventually('the log of questions', async () => {
+    await resolves()
+    return logged('msg=query')
+  }, 20_000, 200)
+  await write('{"query-log":"often"}')
+  await eventually('the refusal', () => logged('the configuration is refused'), 20_000, 200)
+  await eventually('the event', async () => (await cluster.kubectl(['get', 'events', '-n', 'kube-system', '-o', 'jsonpath={.items[*].reason}'])).includes('ConfigurationRefused'), 20_000, 200)
+  t.ok(await resolves())
+  await cluster.kubectl(['delete', 'configmap', 'fairway-dns', '-n', 'kube-system'])
+  await eventually('the flags hold again', () => logged('the flags hold'), 20_000, 200)
+})
