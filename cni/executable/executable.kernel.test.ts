@@ -146,6 +146,41 @@ t.test('CHECK says what is not as it was', async (t) => {
   t.match(await check(), { status: 1, object: { code: 103, msg: /link eth0 is gone/ } })
 })
 
+t.test('CHECK sees links that are down, and one with another address', async (t) => {
+  using host = await makeHost('resident')
+  host.addPod('a')
+  const { object } = await host.add('a')
+  const check = (prevResult: unknown = object): Promise<Answered> => host.cni({ command: 'CHECK', containerId: 'a', netns: host.podPath('a'), ifname: 'eth0', config: host.config({ prevResult }) })
+  t.match(await check(), { status: 0, stdout: '' })
+  t.match(await check({ ...object, interfaces: [] }), { status: 1, object: { code: 103, msg: /prevResult has no interface eth0/ } })
+  await host.run('a', 'ip', 'link', 'set', 'eth0', 'address', '02:00:00:00:00:77')
+  t.match(await check(), { status: 1, object: { code: 103, msg: /link eth0 has address 02:00:00:00:00:77, not 02:/ } })
+  await host.run('a', 'ip', 'link', 'set', 'eth0', 'down')
+  t.match(await check(), { status: 1, object: { code: 103, msg: /link eth0 is down/ } })
+  const [hostLink = ''] = leftovers(host).links
+  await host.run(undefined, 'ip', 'link', 'set', hostLink, 'down')
+  t.match(await check(), { status: 1, object: { code: 103, msg: new RegExp(`link ${hostLink} of the host is down`) } })
+})
+
+t.test('STATUS says 50 where no address can be given: the journal is corrupt, newer, in the way of a file, or on a disk that is read only', async (t) => {
+  using host = await makeHost('stand-alone')
+  host.addPod('a')
+  t.match(await host.add('a'), { status: 0 })
+  const journal = join(host.dataDir, 'ipam', 'test', 'journal')
+  const whole = readFileSync(journal, 'utf8')
+  const status = (config: unknown = host.config()): Promise<Answered> => host.cni({ command: 'STATUS', config })
+  t.match(await status(), { status: 0, stdout: '' })
+  writeFileSync(journal, whole.replace(/\n/, '\nnonsense\n'))
+  t.match(await status(), { status: 1, object: { cniVersion: '1.1.0', code: 50, msg: /journal: line 2 is corrupt/ } })
+  writeFileSync(journal, whole.replace('"version":1', '"version":2'))
+  t.match(await status(), { status: 1, object: { code: 50, msg: /journal/ } })
+  writeFileSync(journal, whole)
+  t.match(await status(host.config({ ipam: { type: 'fairway-ipam', dataDir: journal, ranges: [[{ subnet: '10.244.0.0/24' }]] } })), { status: 1, object: { code: 50, msg: /is no folder/ } })
+  const readOnly = await host.run(undefined, 'env', 'CNI_COMMAND=STATUS', 'unshare', '--mount', 'sh', '-c', `mount --bind ${host.dataDir} ${host.dataDir} && mount -o remount,ro,bind ${host.dataDir} && echo '${JSON.stringify(host.config())}' | ${join(host.binDir, 'fairway')}`)
+  t.match(readOnly, { status: 1, stdout: /"code":50,"msg":".*EROFS/ })
+  t.match(await status(), { status: 0, stdout: '' })
+})
+
 t.test('GC removes what is not among the valid attachments, and nothing of another network', async (t) => {
   using host = await makeHost('resident')
   for (const name of ['a', 'b', 'c']) host.addPod(name)

@@ -84,7 +84,9 @@ export class Ipam implements Plugin {
    */
   async status(config: PluginConfig): Promise<void> {
     try {
-      this.#parse(config).journal.read()
+      const { journal } = this.#parse(config)
+      journal.read()
+      journal.checkWritable()
     } catch (error) {
       if (error instanceof CniError && error.code === errorCodes.invalidConfig) throw error
       throw new CniError('notAvailable', (error as Error).message)

@@ -3,9 +3,9 @@
  * the holder dies; a line cut off by that is dropped by the next. Nothing is forced to the disk but rewrites: a machine that lost power has lost its
  * containers as well.
  */
-import { closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readSync, readdirSync, renameSync, statSync, writeSync } from 'node:fs'
+import { accessSync, closeSync, constants, existsSync, fstatSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readSync, readdirSync, renameSync, statSync, writeSync } from 'node:fs'
 import type { Stats } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { tryLock } from '../../netlink/ffi.ts'
 import { CniError } from '../protocol/error.ts'
@@ -53,6 +53,14 @@ export class Journal {
       closeSync(fd)
     }
     return this.#ledger
+  }
+
+  /** Throws where nothing could be written, without making anything: a file in the way, a disk that is read only. */
+  checkWritable(): void {
+    let place = this.#folder
+    while (!existsSync(place)) place = dirname(place)
+    if (!statSync(place).isDirectory()) throw new CniError('ioFailure', `Cannot write ${this.#file}: ${place} is no folder`)
+    accessSync(place, constants.W_OK)
   }
 
   /** Lets `decide` see the ledger while nobody else can change it, then writes what it decided. If it throws, nothing is written. */
