@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http'
 import { isIP } from 'node:net'
 import type { Clock, Random } from '../../api/clock.ts'
 import type { WatchCache } from './cache/index.ts'
+import { parseJson } from './json.ts'
 import { serviceEndpoint } from './service-endpoint.ts'
 
 export interface ClientConfig {
@@ -77,7 +78,7 @@ export class Outbound {
       const sent = Buffer.from(JSON.stringify(body))
       const { status, text } = await this.#exchange({ ...route, path: route.path + query }, sent, bytesMax, aborting.signal)
       if (status !== 200) throw new Error(`the server answered ${status}: ${text.slice(0, shownMax)}`)
-      return JSON.parse(text) as unknown
+      return parseJson(text)
     } catch (error) {
       throw new Error(`${where}: ${aborting.signal.aborted ? 'context deadline exceeded' : (error as Error).message}`, { cause: error })
     } finally {

@@ -3,11 +3,15 @@
 import type { Environment, ParseResult } from '@marcbachmann/cel-js'
 import type { Attributes, Authorizer } from '../authorization/rbac.ts'
 import { kubernetesEnvironment } from '../cel/library.ts'
+import { costOf, valueShape } from '../custom/cost.ts'
 import type { UserInfo } from '../descriptor.ts'
 import { isRecord } from '../object.ts'
 import type { AdmissionRequest } from './request.ts'
 
 const compiledMax = 5000
+
+/** What expressions can name. */
+export type Scope = Readonly<Record<string, unknown>>
 
 /** What an expression can name beside `object`, `oldObject`, `request`, `namespaceObject` and `authorizer`. */
 interface Names {
@@ -71,16 +75,14 @@ function addAuthorizer(environment: Environment): Environment {
     .registerVariable('authorizer', authorizer)
 }
 
-const base = addAuthorizer(kubernetesEnvironment()).registerVariable('object', 'dyn').registerVariable('oldObject', 'dyn').registerVariable('request', 'dyn').registerVariable('namespaceObject', 'dyn')
 const environments = new Map<string, Environment>()
 
 function environmentOf({ params = false, variables = false }: Names): Environment {
   const key = `${params}/${variables}`
   let environment = environments.get(key)
   if (environment === undefined) {
-    environment = base.clone()
-    if (params) environment.registerVariable('params', 'dyn')
-    if (variables) environment.registerVariable('variables', 'dyn')
+    environment = addAuthorizer(kubernetesEnvironment())
+    for (const name of ['object', 'oldObject', 'request', 'namespaceObject', ...(params ? ['params'] : []), ...(variables ? ['variables'] : [])]) environment.registerVariable(name, 'dyn')
     environments.set(key, environment)
   }
   return environment
@@ -102,17 +104,45 @@ export function firstLine(error: unknown): string {
 }
 
 const compiled = new Map<string, ParseResult>()
-const everything = environmentOf({ params: true, variables: true })
 
-/** Runs an expression; what goes wrong is thrown. */
-export function evaluate(text: string, scope: Readonly<Record<string, unknown>>): unknown {
+/** What the expressions of one webhook or policy may still cost (k8s.io/apiserver/pkg/apis/cel). */
+export interface Budget {
+  left: number
+}
+
+const expressionCostMax = 1_000_000
+
+export function budgetOf(what: 'conditions' | 'policy'): Budget {
+  return { left: what === 'policy' ? 10_000_000 : 2_500_000 }
+}
+
+/** Runs an expression; what goes wrong, or costs too much, is thrown. */
+export function evaluate(text: string, scope: Scope, budget: Budget): unknown {
   let run = compiled.get(text)
   if (run === undefined) {
-    run = everything.parse(text)
+    run = environmentOf({ params: true, variables: true }).parse(text)
     if (compiled.size >= compiledMax) compiled.clear()
     compiled.set(text, run)
   }
-  return run({ params: null, variables: {}, ...scope })
+  const given = { params: null, variables: {}, ...scope }
+  const cost = costOf(run.ast, Object.fromEntries(Object.entries(given).map(([name, value]) => [name, name === 'variables' ? shapeOfVariables(value) : valueShape(value)])))
+  budget.left -= cost
+  if (cost > expressionCostMax) throw new Error('operation cancelled: actual cost limit exceeded')
+  if (budget.left < 0) throw new Error('validation failed due to running out of cost budget, no further validation rules will be run')
+  return run(given)
+}
+
+/** Variables are computed when they are named; one that cannot be is told of when it is needed. */
+function shapeOfVariables(variables: unknown): ReturnType<typeof valueShape> {
+  const field = (name: string): ReturnType<typeof valueShape> => {
+    try {
+      return valueShape(isRecord(variables) ? variables[name] : undefined)
+    } catch {
+      // Evaluation will say why.
+      return valueShape(undefined)
+    }
+  }
+  return { ...valueShape(undefined), field }
 }
 
 /** JSON as CEL sees it: whole numbers are integers. */
@@ -143,11 +173,12 @@ export interface MatchCondition {
 }
 
 /** Whether all conditions hold. One that is false decides; otherwise one that cannot be evaluated is an error. */
-export function conditionsHold(conditions: readonly MatchCondition[], scope: Readonly<Record<string, unknown>>): boolean | Error {
+export function conditionsHold(conditions: readonly MatchCondition[], scope: Scope): boolean | Error {
+  const budget = budgetOf('conditions')
   const errors: string[] = []
   for (const { name, expression } of conditions) {
     try {
-      if (evaluate(expression, scope) !== true) return false
+      if (evaluate(expression, scope, budget) !== true) return false
     } catch (error) {
       errors.push(`expression '${expression}' resulted in error: ${firstLine(error)} (match condition ${JSON.stringify(name)})`)
     }

@@ -114,6 +114,26 @@ t.test('a policy about connections sees their options', async (t) => {
   t.match((await ask(server, 'GET', '/api/v1/namespaces/default/pods/p/proxy/secret')).body, { message: /denied request: not there$/ })
 })
 
+t.test('an expression that would take too long is not run', async (t) => {
+  const { server } = await startTestServer(t)
+  const data = Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`k${i}`, '']))
+  await bind(t, server, { validations: [{ expression: 'object.data.all(a, object.data.all(b, object.data.all(c, a != b || b != c || c != a || true)))' }] })
+  t.match((await ask(server, 'POST', maps, map('x', data))).body, { message: /resulted in error: operation cancelled: actual cost limit exceeded$/ })
+  t.equal((await ask(server, 'POST', maps, map('x', { a: '', b: '' }))).status, 201)
+  await bind(t, server, { validations: Array.from({ length: 100 }, () => ({ expression: "object.data.all(a, object.data.all(b, a != 'x' || b != 'x'))" })) })
+  t.match((await ask(server, 'POST', maps, map('y', data))).body, { message: /running out of cost budget/ })
+})
+
+t.test('has() of any expression, and whole numbers beyond doubles', async (t) => {
+  const { server } = await startTestServer(t)
+  await ask(server, 'POST', '/api/v1/namespaces/default/serviceaccounts', { metadata: { name: 'default' } })
+  const matchConstraints = { resourceRules: [{ operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods'] }] }
+  await bind(t, server, { matchConstraints, validations: [{ expression: '!has(object.spec.containers[0].command) && object.spec.activeDeadlineSeconds == 9007199254740993' }] })
+  const body = JSON.stringify(pod('p', { activeDeadlineSeconds: 1 })).replace('"activeDeadlineSeconds":1', '"activeDeadlineSeconds":9007199254740993')
+  const made = await ask(server, 'POST', '/api/v1/namespaces/default/pods', body)
+  t.notMatch(made.text, /denied request/)
+})
+
 t.test('policies and bindings are held to the rules', async (t) => {
   const { server } = await startTestServer(t)
   const policy = { matchConstraints: { resourceRules: rules }, validations: [{ expression: 'true' }] }

@@ -8,8 +8,8 @@ import { apiVersionOf } from '../object.ts'
 import type { ApiObject } from '../object.ts'
 import type { Registry } from '../registry.ts'
 import { qualified, StatusError } from '../status.ts'
-import { conditionsHold, evaluate, firstLine, scopeOf, toCel } from './expressions.ts'
-import type { MatchCondition } from './expressions.ts'
+import { budgetOf, conditionsHold, evaluate, firstLine, scopeOf, toCel } from './expressions.ts'
+import type { Budget, MatchCondition, Scope } from './expressions.ts'
 import { converted, isExempt, matches } from './matching.ts'
 import type { Rule } from './matching.ts'
 import type { AdmissionRequest } from './request.ts'
@@ -176,19 +176,20 @@ class Check {
 
   #evaluate(given: Record<string, unknown>): readonly Failure[] {
     const { validations = [], matchConditions = [], auditAnnotations = [] } = this.#policy.spec
-    const scope = { ...given, variables: this.#variables(given) }
+    const budget = budgetOf('policy')
+    const scope = { ...given, variables: this.#variables(given, budget) }
     const holds = conditionsHold(matchConditions, scope)
     if (holds instanceof Error) return this.#broken(holds.message)
     if (!holds) return []
     for (const { key, valueExpression } of auditAnnotations) {
-      const value = attempt(valueExpression, scope)
+      const value = attempt(valueExpression, scope, budget)
       if (value instanceof Error) return this.#broken(value.message)
       if (typeof value === 'string' && value !== '') this.#note(`${this.#policy.metadata.name}/${key}`, value)
     }
     return validations.flatMap((validation, i) => {
-      const value = attempt(validation.expression, scope)
+      const value = attempt(validation.expression, scope, budget)
       if (value instanceof Error) return this.#broken(value.message, i)
-      return value === true ? [] : [this.#failure(messageOf(validation, scope), i, validation.reason)]
+      return value === true ? [] : [this.#failure(messageOf(validation, scope, budget), i, validation.reason)]
     })
   }
 
@@ -198,12 +199,12 @@ class Check {
   }
 
   /** Each is computed when it is first named, at most once. */
-  #variables(scope: Record<string, unknown>): Record<string, unknown> {
+  #variables(scope: Scope, budget: Budget): Record<string, unknown> {
     const variables: Record<string, unknown> = {}
     for (const { name, expression } of this.#policy.spec.variables ?? []) {
       let known: { readonly value: unknown } | undefined
       const get = (): unknown => {
-        known ??= { value: evaluate(expression, { ...scope, variables }) }
+        known ??= { value: evaluate(expression, { ...scope, variables }, budget) }
         return known.value
       }
       Object.defineProperty(variables, name, { enumerable: true, get })
@@ -212,16 +213,16 @@ class Check {
   }
 }
 
-function attempt(expression: string, scope: Readonly<Record<string, unknown>>): unknown {
+function attempt(expression: string, scope: Scope, budget: Budget): unknown {
   try {
-    return evaluate(expression, scope)
+    return evaluate(expression, scope, budget)
   } catch (error) {
     return new Error(`expression '${expression}' resulted in error: ${firstLine(error)}`)
   }
 }
 
-function messageOf({ expression, message, messageExpression }: Validation, scope: Readonly<Record<string, unknown>>): string {
-  const said = messageExpression === undefined ? undefined : attempt(messageExpression, scope)
+function messageOf({ expression, message, messageExpression }: Validation, scope: Scope, budget: Budget): string {
+  const said = messageExpression === undefined ? undefined : attempt(messageExpression, scope, budget)
   if (typeof said === 'string' && said.trim() !== '' && !/[\r\n]/.test(said)) return said.trim()
   return message === undefined || message === '' ? `failed expression: ${expression.trim()}` : message.trim()
 }

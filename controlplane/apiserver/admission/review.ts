@@ -1,6 +1,7 @@
 // AdmissionReview: how a webhook is asked, and what of its answer counts (admission.k8s.io/v1, and v1beta1 for old ones).
 import { randomUUID } from 'node:crypto'
 import type { ResourceDescriptor } from '../descriptor.ts'
+import { parseJson } from '../json.ts'
 import { isRecord } from '../object.ts'
 import type { ApiObject } from '../object.ts'
 import { StatusError } from '../status.ts'
@@ -77,7 +78,7 @@ export function verdictOf(answer: unknown, { body, uid }: Review, mayPatch: bool
   if (hasPatch && isV1 && patchType !== 'JSONPatch') throw new Error(`webhook response.patchType must be set to "JSONPatch" when response.patch is set, got ${JSON.stringify(patchType ?? '')}`)
   return {
     allowed: response['allowed'] === true,
-    patch: hasPatch ? (JSON.parse(Buffer.from(patch, 'base64').toString()) as unknown) : undefined,
+    patch: hasPatch ? parseJson(Buffer.from(patch, 'base64').toString()) : undefined,
     warnings: Array.isArray(warnings) ? warnings.map(String) : [],
     annotations: isRecord(auditAnnotations) ? Object.entries(auditAnnotations).map(([key, value]) => [key, String(value)] as const) : [],
     status: isRecord(status) ? status : {},
