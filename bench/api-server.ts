@@ -29,6 +29,9 @@ const lists = 60
 const listed = 5000
 const podsInMemory = 50_000
 const eventsSent = 150
+/** Requests that a noisy client always has under way. */
+const noise = 200
+const noisyMs = 5000
 const watchersAtOnce = [1, 100, 1000]
 const watchesPerConnection = 100
 
@@ -42,7 +45,7 @@ interface Served {
 export async function bench(): Promise<Figure[]> {
   const folder = mkdtempSync(join(tmpdir(), 'fairway-bench-api-'))
   try {
-    return [...(await writes(folder)), ...(await startUps(folder)), ...(await readsAndMemory(folder)), ...(await events(folder)), ...(await costAtSize(folder))]
+    return [...(await writes(folder)), ...(await startUps(folder)), ...(await readsAndMemory(folder)), ...(await besideANoisyOne(folder)), ...(await events(folder)), ...(await costAtSize(folder))]
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
@@ -74,9 +77,9 @@ async function serve(dataDir: string, store: string): Promise<Served> {
   }
 }
 
-function ask(session: ClientHttp2Session, method: string, path: string, body?: string): Promise<number> {
+function ask(session: ClientHttp2Session, method: string, path: string, body?: string, headers: Readonly<Record<string, string>> = {}): Promise<number> {
   return new Promise((resolve, reject) => {
-    const stream = session.request({ ':method': method, ':path': path, 'content-type': 'application/json', accept: 'application/json' })
+    const stream = session.request({ ':method': method, ':path': path, 'content-type': 'application/json', accept: 'application/json', ...headers })
     let status = 0
     stream.on('response', (headers) => (status = headers[':status'] ?? 0))
     stream.on('end', () => (status < 300 ? resolve(status) : reject(new Error(`Cannot measure ${method} ${path}: status ${status}`))))
@@ -210,6 +213,44 @@ async function readsAndMemory(folder: string): Promise<Figure[]> {
     } finally {
       await served.stop()
     }
+  }
+  return figures
+}
+
+/** What a client waits for one pod while another user does nothing, or as much as it can. */
+async function besideANoisyOne(folder: string): Promise<Figure[]> {
+  const dataDir = join(folder, 'noise')
+  await fill(dataDir, listed, (i) => [`/registry/core/pods/default/${nameOf(i)}`, podOf(i)])
+  const served = await serve(dataDir, 'sqlite')
+  const quiet = served.open()
+  const figures: Figure[] = []
+  const measure = async (beside: string): Promise<void> => {
+    const samples: number[] = []
+    for (const began = performance.now(); performance.now() - began < noisyMs; await systemClock.sleep(5)) {
+      const sentMs = performance.now()
+      await ask(quiet, 'GET', `/api/v1/namespaces/default/pods/${nameOf(1)}`, undefined, { 'impersonate-user': 'quiet', 'impersonate-group': 'system:masters' })
+      samples.push(performance.now() - sentMs)
+    }
+    figures.push({ name: `get of a pod by a quiet client beside ${beside}`, unit: 'ms', values: spread(samples) })
+  }
+  const among = async (what: string, work: (session: ClientHttp2Session, i: number) => Promise<unknown>): Promise<void> => {
+    const sessions = Array.from({ length: 4 }, () => served.open())
+    const stopping = new AbortController()
+    let made = 0
+    const lanesOfNoise = Promise.all(Array.from({ length: noise }, async (_, lane) => {
+      while (!stopping.signal.aborted) await work(sessions[lane % 4] as ClientHttp2Session, made++)
+    }))
+    await systemClock.sleep(500)
+    await measure(`${noise} ${what} at once`)
+    stopping.abort()
+    await lanesOfNoise
+  }
+  try {
+    await measure('nobody')
+    await among('creates', (session, i) => ask(session, 'POST', maps, configMap(`noise-${i}`)))
+    await among(`lists of ${listed} pods`, (session) => ask(session, 'GET', '/api/v1/namespaces/default/pods'))
+  } finally {
+    await served.stop()
   }
   return figures
 }

@@ -1,5 +1,5 @@
 // What only etcd can do to us: members that die, restart and are compacted by others; TLS.
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { openEtcdStore } from './etcd/index.ts'
@@ -153,6 +153,29 @@ t.test('a watch from before what somebody else compacted ends with the reason; k
   await late.currentRevision()
   t.equal(late.compactedRevision, revision, 'one that comes later finds out what is gone')
   await late.close()
+})
+
+t.test('compaction keeps the database of etcd from growing with every update', options, async (t) => {
+  const folder = t.testdir()
+  const [member] = await startEtcd(folder)
+  if (member === undefined) throw new Error('Cannot test: there is no etcd')
+  t.teardown(() => member.kill())
+  const store = openEtcdStore({ endpoints: [member.url] })
+  const size = (): number => statSync(join(folder, 'm0/member/snap/db')).size
+  let revision = await store.create('/a', Buffer.alloc(2000))
+  const rounds = async (count: number): Promise<void> => {
+    for (let round = 0; round < count; round++) {
+      for (let i = 0; i < 500; i++) revision = await store.update('/a', Buffer.alloc(2000, i), revision)
+      await store.compact(revision)
+    }
+  }
+  await rounds(4)
+  const early = size()
+  await rounds(8)
+  t.ok(size() <= 1.5 * early, `${early} bytes after 4 MB of updates, ${size()} after 12`)
+  await store.defragment()
+  t.ok(size() < 200_000, `${size()} bytes once it is defragmented`)
+  await store.close()
 })
 
 t.test('etcd behind TLS is reached with a certificate, and not without', options, async (t) => {

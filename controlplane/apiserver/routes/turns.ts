@@ -6,15 +6,17 @@ import type { RequestInfo } from '../request-info.ts'
 import { badRequest, StatusError } from '../status.ts'
 import { bodyBytesMax } from './body.ts'
 
-/** Worked on at once: enough to share the transactions of the store. */
-const seats = 64
+/** Worked on at once. One client takes as many as it leaves free, so that whoever else comes has not to wait for what its writes wait for. */
+const seats = 128
 /** Of one client, its bodies that are still on their way included; beyond, it is told to come again later. */
 const ofOneMax = 500
 /** The streams of a connection are led elsewhere as they are; their bodies are not ours to read. */
 const led = new Set(['proxy', 'exec', 'attach', 'portforward'])
 
 export class Turns {
-  #taken = 0
+  #free = seats
+  /** Who has how many. */
+  readonly #held = new Map<string, number>()
   /** Who waits, in the order of their turns. */
   readonly #waiting = new Map<string, (() => void)[]>()
   readonly #inFlight = new Map<string, number>()
@@ -32,7 +34,7 @@ export class Turns {
       try {
         return await work(received)
       } finally {
-        this.#leave()
+        this.#leave(client)
       }
     } finally {
       const left = (this.#inFlight.get(client) ?? 1) - 1
@@ -42,10 +44,7 @@ export class Turns {
   }
 
   #enter(client: string): Promise<void> | undefined {
-    if (this.#taken < seats) {
-      this.#taken++
-      return undefined
-    }
+    if (this.#mayTake(client)) return this.#take(client)
     return new Promise((resolve) => {
       const mine = this.#waiting.get(client)
       if (mine === undefined) this.#waiting.set(client, [resolve])
@@ -53,18 +52,30 @@ export class Turns {
     })
   }
 
-  #leave(): void {
-    const [next] = this.#waiting
-    if (next === undefined) {
-      this.#taken--
+  #mayTake(client: string): boolean {
+    return (this.#held.get(client) ?? 0) < this.#free
+  }
+
+  #take(client: string): undefined {
+    this.#free--
+    this.#held.set(client, (this.#held.get(client) ?? 0) + 1)
+  }
+
+  #leave(client: string): void {
+    const held = (this.#held.get(client) ?? 1) - 1
+    if (held === 0) this.#held.delete(client)
+    else this.#held.set(client, held)
+    this.#free++
+    for (const [next, turns] of this.#waiting) {
+      if (!this.#mayTake(next)) continue
+      const turn = turns.shift()
+      // To the end of the row.
+      this.#waiting.delete(next)
+      if (turns.length > 0) this.#waiting.set(next, turns)
+      this.#take(next)
+      turn?.()
       return
     }
-    const [client, mine] = next
-    const turn = mine.shift()
-    // To the end of the row.
-    this.#waiting.delete(client)
-    if (mine.length > 0) this.#waiting.set(client, mine)
-    turn?.()
   }
 }
 
