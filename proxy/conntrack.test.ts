@@ -11,7 +11,7 @@ t.test('what is forgotten within a moment is forgotten together, a failure is tr
   const seen: string[][] = []
   let failures = 1
   const cleaner = createCleaner({
-    clock, log: silentLogger,
+    clock, random: () => 0, log: silentLogger,
     async deleteMatching(filters) {
       if (failures-- > 0) throw new Error('no memory')
       seen.push(filters.map(({ originalDestination }) => originalDestination?.address ?? ''))
@@ -30,4 +30,24 @@ t.test('what is forgotten within a moment is forgotten together, a failure is tr
   await cleaner.stop()
   t.strictSame(seen.at(-1), ['10.96.0.3'])
   t.equal(clock.waiting, 0)
+})
+
+t.test('where changes do not end, looking at the table takes a tenth of the time', async (t) => {
+  const clock = new FakeClock()
+  const began: number[] = []
+  const cleaner = createCleaner({
+    clock, random: () => 0, log: silentLogger,
+    async deleteMatching() {
+      began.push(clock.monotonicMs())
+      await clock.sleep(40)
+      return 0
+    },
+  })
+  const start = clock.monotonicMs()
+  for (let ms = 0; ms < 2000; ms += 10) {
+    cleaner.add([filter('10.96.0.1')])
+    await clock.advance(10)
+  }
+  t.strictSame(began.map((at) => at - start), [100, 500, 900, 1300, 1700])
+  await Promise.all([cleaner.stop(), clock.advance(100)])
 })

@@ -2,7 +2,7 @@
  * Forgets connections that lead to what is no endpoint any more. It comes after the rules, so that what is forgotten is translated
  * anew; and it comes together for all changes of a moment, because one look at the table costs tens of milliseconds.
  */
-import type { Clock, Timer } from '../api/clock.ts'
+import type { Clock, Random, Timer } from '../api/clock.ts'
 import type { Logger } from '../api/log.ts'
 import { Conntrack } from '../netlink/conntrack.ts'
 import type { ConntrackFilter } from '../netlink/conntrack.ts'
@@ -37,33 +37,49 @@ export interface ConntrackCleaner {
 
 export interface CleanerOptions {
   readonly clock: Clock
+  readonly random: Random
   readonly log: Logger
   readonly deleteMatching: (filters: readonly ConntrackFilter[]) => Promise<number>
 }
 
-/** Changes within this time share one look at the table. */
+/** Changes within this time share one look at the table; up to twice of it, so that hosts of one machine do not all look at once. */
 const gatherMs = 100
+/** Where changes do not end, looking takes no more than a tenth of a processor's time; but UDP clients are to move within a second. */
+const restShare = 9
+const restMsMax = 500
 const retryMs = 1_000
 
-export function createCleaner({ clock, log, deleteMatching }: CleanerOptions): ConntrackCleaner {
+export function createCleaner({ clock, random, log, deleteMatching }: CleanerOptions): ConntrackCleaner {
   let waiting: ConntrackFilter[] = []
   let timer: Timer | undefined
   let underWay: Promise<void> = Promise.resolve()
   let stopped = false
+  let isLooking = false
+  let restMs = 0
+  let restsFrom = 0
   const clean = async (): Promise<void> => {
     timer?.cancel()
     timer = undefined
     const filters = waiting
     waiting = []
     if (filters.length === 0) return
+    isLooking = true
+    const began = clock.monotonicMs()
     try {
       const count = await deleteMatching(filters)
       if (count > 0) log.debug('forgot connections to removed endpoints', { count })
     } catch (error) {
       log.warn('cannot forget connections to removed endpoints, trying again', { error })
-      waiting.push(...filters)
+      for (const filter of filters) waiting.push(filter)
       later(retryMs)
     }
+    isLooking = false
+    restsFrom = clock.monotonicMs()
+    restMs = Math.min(restMsMax, restShare * (restsFrom - began))
+    soon()
+  }
+  const soon = (): void => {
+    if (waiting.length > 0 && !isLooking) later(Math.max(gatherMs * (1 + random()), restsFrom + restMs - clock.monotonicMs()))
   }
   const later = (ms: number): void => {
     if (!stopped) timer ??= clock.setTimeout(() => void (underWay = underWay.then(clean)), ms)
@@ -71,7 +87,7 @@ export function createCleaner({ clock, log, deleteMatching }: CleanerOptions): C
   return {
     add(filters) {
       for (const filter of filters) waiting.push(filter)
-      if (waiting.length > 0) later(gatherMs)
+      soon()
     },
     async stop() {
       stopped = true

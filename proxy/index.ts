@@ -153,7 +153,7 @@ class ServiceProxy implements Proxy {
     this.#nftables = options.nftables ?? openNftables({ netns })
     const fixed = { localhost: this.#node.nodePortAddresses.includes('127.0.0.1'), liberal: options.nftables === undefined && isLiberal(netns) }
     this.#sync = new Sync({ nftables: this.#nftables, fixed, clock, log, onMustSync: () => this.#queue.addAfter(syncKey, mendMs) })
-    this.#cleaner = createCleaner({ clock, log, deleteMatching: options.nftables === undefined ? deleteFrom(netns) : () => Promise.resolve(0) })
+    this.#cleaner = createCleaner({ clock, random, log, deleteMatching: options.nftables === undefined ? deleteFrom(netns) : () => Promise.resolve(0) })
     this.#healthChecks = new HealthChecks({ netns, log })
     const { promise, resolve } = Promise.withResolvers<void>()
     this.done = promise
