@@ -3,7 +3,7 @@
 import type { ASTNode } from '@marcbachmann/cel-js'
 import { hasMacro } from '../cel/environment.ts'
 import { isRecord } from '../object.ts'
-import { propertyOf } from './schema.ts'
+import { propertyNamed, propertyOf } from './schema.ts'
 import type { Schema } from './schema.ts'
 
 /** How large something is, and what is in it. */
@@ -45,7 +45,7 @@ const formatSizes: Readonly<Record<string, number>> = { 'date-time': 35, date: 1
 /** As many as a schema allows. */
 export function schemaShape(schema: Schema | undefined): Shape {
   if (schema === undefined) return shapeOf(requestBytesMax, shapeOf(requestBytesMax))
-  const named = (name: string): Shape => schemaShape(propertyOf(schema, name))
+  const named = (name: string): Shape => schemaShape(propertyNamed(schema, name))
   return { size: entriesMax(schema), item: () => schemaShape(schema.items ?? (typeof schema.additionalProperties === 'object' ? schema.additionalProperties : undefined)), field: named }
 }
 

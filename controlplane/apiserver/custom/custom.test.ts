@@ -153,6 +153,18 @@ t.test('a rule that would take too long is not run', async (t) => {
   t.match(await ask(server, 'POST', widgets, widget('b', { list: Array.from({ length: 100 }, String) })), { status: 422, body: { message: /call cost exceeds limit for rule/ } })
 })
 
+t.test('properties whose names cannot be written in a rule have others there', async (t) => {
+  const properties = { namespace: { type: 'string', maxLength: 10 }, 'a.b-c/d': { type: 'integer' }, some__thing: { type: 'integer' } }
+  const rules = ["self.__namespace__ != 'forbidden'", 'self.a__dot__b__dash__c__slash__d > 1', 'self.some__underscores__thing > 1'].map((rule) => ({ rule }))
+  const labels = { type: 'object', maxProperties: 5, additionalProperties: { type: 'string', maxLength: 10 }, 'x-kubernetes-validations': [{ rule: "!('a-b' in self) || self['a-b'] != 'no'" }] }
+  // were the name not known, a text of any length would be reckoned with, and refused
+  const list = { type: 'array', maxItems: 32, items: { type: 'object', properties: { namespace: { type: 'string', maxLength: 63 } } }, 'x-kubernetes-validations': [{ rule: 'self.all(a, self.all(b, a.__namespace__ == b.__namespace__))' }] }
+  const server = await defined(t, [version('v1', { selectableFields: [], additionalPrinterColumns: [], subresources: {}, schema: { openAPIV3Schema: { type: 'object', properties: { spec: { type: 'object', properties: { ...properties, labels, list }, 'x-kubernetes-validations': rules } } } } })])
+  const right = { namespace: 'x', 'a.b-c/d': 2, some__thing: 2, labels: { 'a-b': 'yes' }, list: [{ namespace: 'x' }] }
+  t.match(await ask(server, 'POST', widgets, widget('a', right)), { status: 201 })
+  for (const wrong of [{ namespace: 'forbidden' }, { 'a.b-c/d': 1 }, { some__thing: 1 }, { labels: { 'a-b': 'no' } }]) t.match(await ask(server, 'POST', widgets, widget('b', { ...right, ...wrong })), { status: 422, body: { message: /failed rule/ } })
+})
+
 t.test('a second definition does not get names that are taken', async (t) => {
   const server = await defined(t)
   const { spec: one } = definition() as { spec: Json }

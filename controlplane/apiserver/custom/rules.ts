@@ -5,7 +5,7 @@ import { kubernetesEnvironment } from '../cel/library.ts'
 import type { FieldError } from '../descriptor.ts'
 import { equalJson, isRecord } from '../object.ts'
 import { costOf, entriesMax, schemaShape, valueShape } from './cost.ts'
-import { fieldBefore, itemBefore, propertyOf } from './schema.ts'
+import { celName, fieldBefore, itemBefore, propertyOf } from './schema.ts'
 import type { Before, Rule, Schema } from './schema.ts'
 
 /** What one rule, and all rules of one object, may cost (k8s.io/apiserver/pkg/apis/cel: PerCallLimit, RuntimeCELCostBudget). */
@@ -170,10 +170,10 @@ function factor(times: number): string {
   return times > 100 ? 'factor of more than 100x' : `factor of ${times.toFixed(1)}x`
 }
 
-/** JSON as CEL sees it: integers are no doubles, times are times. */
+/** JSON as CEL sees it: integers are no doubles, times are times, properties have names that can be written. */
 function toCel(schema: Schema | undefined, value: unknown): unknown {
   if (Array.isArray(value)) return value.map((item) => toCel(schema?.items, item))
-  if (isRecord(value)) return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, toCel(schema === undefined ? undefined : propertyOf(schema, key), item)]))
+  if (isRecord(value)) return Object.fromEntries(Object.entries(value).map(([key, item]) => [Object.hasOwn(schema?.properties ?? {}, key) ? celName(key) : key, toCel(schema === undefined ? undefined : propertyOf(schema, key), item)]))
   if (typeof value === 'number') return schema?.type !== 'number' && Number.isInteger(value) ? BigInt(value) : value
   return typeof value === 'string' && schema?.format === 'date-time' ? new Date(value) : value
 }

@@ -52,6 +52,22 @@ export interface Rule {
 /** What every object has, whatever its schema says. */
 const ofObjects = new Set(['apiVersion', 'kind', 'metadata'])
 
+/** Words that CEL keeps for itself (k8s.io/apiserver/pkg/cel: celReservedSymbols). */
+const reserved = new Set(['true', 'false', 'null', 'in', 'as', 'break', 'const', 'continue', 'else', 'for', 'function', 'if', 'import', 'let', 'loop', 'package', 'namespace', 'return'])
+const escapes = { __: '__underscores__', '.': '__dot__', '-': '__dash__', '/': '__slash__' } as const
+
+/** The name of a property in rules, where not every name can be written: `namespace` is `__namespace__`, `a.b-c` is `a__dot__b__dash__c`. */
+export function celName(property: string): string {
+  if (reserved.has(property)) return `__${property}__`
+  return property.replaceAll(/__|[./-]/g, (part) => escapes[part as keyof typeof escapes])
+}
+
+/** The property that a rule calls so. */
+export function propertyNamed(schema: Schema, name: string): Schema | undefined {
+  const named = schema.properties === undefined || Object.hasOwn(schema.properties, name) ? name : (Object.keys(schema.properties).find((property) => celName(property) === name) ?? name)
+  return propertyOf(schema, named)
+}
+
 /** The schema of a property, as far as one is declared. */
 export function propertyOf(schema: Schema, key: string): Schema | undefined {
   const { properties, additionalProperties } = schema
