@@ -4,6 +4,7 @@ import { connect } from 'node:tls'
 import t from 'tap'
 import { parseKubeconfig } from '../../api/kubeconfig.ts'
 import type { ApiServer } from './index.ts'
+import { encodeMessage, envelope } from './protobuf/encode.ts'
 import { ask, pod, startTestServer } from './test-support/server.ts'
 import type { Answer } from './test-support/server.ts'
 
@@ -12,7 +13,9 @@ const runs = process.env['FAIRWAY_SOAK'] === '1' ? 5000 : 150
 
 function isSound({ status, body, text }: Answer): boolean {
   if (status === 500) throw new Error(`the server failed: ${text}`)
-  return status < 400 ? true : status === 404 || (body['kind'] === 'Status' && body['code'] === status)
+  // A Status in the encoding that was asked for.
+  if (status < 400 || status === 404 || (body['kind'] === 'Status' && body['code'] === status) || /^kind: Status$|^k8s\0/m.test(text)) return true
+  throw new Error(`${status} without a Status: ${text}`)
 }
 
 const part = fc.oneof(fc.constantFrom('api', 'apis', 'v1', 'apps', 'namespaces', 'default', 'pods', 'configmaps', 'status', 'scale', 'log', 'proxy', '..', '.', '%00', '%2e%2e', '%E0', '__proto__', 'constructor', 'toString', 'watch', ''), fc.string({ maxLength: 12 }))
@@ -75,6 +78,37 @@ t.test('an object of 100,000 keys and one of great depth are answered in time', 
     const answer = await ask(server, 'POST', configMaps, `{"metadata":{"name":"deep"},"data":${deep}}`)
     t.ok(answer.status >= 400 && answer.status < 500, `${answer.status} ${answer.text.slice(0, 80)}`)
   }
+})
+
+t.test('depth is bounded in YAML, in protobuf and in the JSON within it, and aliases do not multiply', async (t) => {
+  const { server } = await startTestServer(t)
+  const refused = async (type: string, body: string | Buffer, path = configMaps): Promise<void> => void t.match(await ask(server, 'POST', path, body, { 'content-type': type }), { status: 400, body: { kind: 'Status', reason: 'BadRequest' } }, `${type} ${body.length}`)
+  for (const depth of [600, 5000, 300_000]) {
+    await refused('application/yaml', `metadata: {name: deep}\ndata: ${'['.repeat(depth)}`)
+    await refused('application/yaml', `metadata: {name: deep}\ndata: ${'{a: '.repeat(depth)}1${'}'.repeat(depth)}`)
+    await refused('application/json; x=protobuf', `{"metadata":{"name":"deep"},"data":${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}}`)
+    const raw = Buffer.from(`${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`)
+    const revision = encodeMessage('apps.v1.ControllerRevision', { metadata: { name: 'deep' }, revision: 1 })
+    const length = Buffer.from(encodeMessage('meta.v1.ListMeta', { resourceVersion: 'x'.repeat(raw.length) })).subarray(1, -raw.length)
+    const data = Buffer.concat([Buffer.from([0x0a]), length, raw])
+    const outer = Buffer.from(encodeMessage('meta.v1.ListMeta', { resourceVersion: 'x'.repeat(data.length) })).subarray(1, -data.length)
+    await refused('application/vnd.kubernetes.protobuf', envelope('apps/v1', 'ControllerRevision', Buffer.concat([revision, Buffer.from([0x12]), outer, data])), '/apis/apps/v1/namespaces/default/controllerrevisions')
+  }
+  const laughs = Array.from({ length: 20 }, (_, i) => `a${i}: &a${i} [${i === 0 ? 'x' : Array.from({ length: 9 }, () => `*a${i - 1}`).join(', ')}]`).join('\n')
+  await refused('application/yaml', `metadata: {name: laughs}\n${laughs}`)
+  await refused('application/yaml', 'metadata: &m {name: round, labels: *m}')
+  t.equal((await ask(server, 'GET', '/readyz')).status, 200)
+})
+
+const headers = fc.array(fc.tuple(fc.constantFrom('accept', 'accept-encoding', 'authorization', 'content-type', 'user-agent', 'impersonate-user', 'impersonate-group', 'impersonate-extra-%2f', 'x-stream-protocol-version', 'upgrade', 'expect', 'if-match', 'x-forwarded-for', 'x-remote-user'), fc.oneof(fc.constantFrom('', '*', '*/*;q=', ';;;', 'application/json;as=__proto__;g=meta.k8s.io;v=v1', 'application/vnd.kubernetes.protobuf;as=constructor', 'application/json;q=NaN,application/yaml;q=-1', 'Bearer', 'Bearer ..', 'Basic x', 'system:masters'), fc.string({ maxLength: 30 }))), { maxLength: 4 })
+
+t.test('headers of any kind are heeded or refused', async (t) => {
+  const { server } = await startTestServer(t)
+  await fc.assert(fc.asyncProperty(headers, fc.constantFrom('GET', 'POST', 'DELETE', 'PATCH'), async (pairs, method) => {
+    const { 'content-type': type = '', ...rest } = Object.fromEntries(pairs)
+    isSound(await ask(server, method, `${configMaps}${method === 'GET' || method === 'POST' ? '' : '/a'}`, method === 'GET' ? undefined : '{}', { ...rest, 'content-type': type }, { name: 'admin', groups: ['system:masters'] }))
+  }), { numRuns: runs })
+  t.equal((await ask(server, 'GET', '/readyz')).status, 200)
 })
 
 /** A connection that sends some bytes and nothing more. */

@@ -46,3 +46,24 @@ export function isInt64(value: unknown): value is number | bigint {
   if (typeof value === 'bigint') return value >= int64Min && value <= int64Max
   return typeof value === 'number' && Number.isInteger(value) && value >= -(2 ** 63) && value < 2 ** 63
 }
+
+/** Deeper than any object that makes sense, and far from the end of the stack of those who walk through it. */
+const depthMax = 500
+const [quote, backslash, openBrace, openBracket, closeBrace, closeBracket] = [0x22, 0x5c, 0x7b, 0x5b, 0x7d, 0x5d]
+
+/** Refuses JSON that is nested too deep, as Go's decoder does ("exceeded max depth"). */
+export function checkDepth(body: Buffer): void {
+  if (body.length < 2 * depthMax) return
+  let depth = 0
+  let isInText = false
+  for (let i = 0; i < body.length; i++) {
+    const byte = body[i]
+    if (isInText) {
+      if (byte === backslash) i++
+      else if (byte === quote) isInText = false
+    } else if (byte === quote) isInText = true
+    else if (byte === openBrace || byte === openBracket) {
+      if (++depth > depthMax) throw badRequest('the object provided is not valid: exceeded max depth')
+    } else if (byte === closeBrace || byte === closeBracket) depth--
+  }
+}

@@ -4,7 +4,7 @@
 //     +-------------------+-------------------------------------------------+
 //     | 6b 38 73 00       | runtime.Unknown: 1 typeMeta, 2 raw (the object) |
 //     +-------------------+-------------------------------------------------+
-import { parseJson } from '../json.ts'
+import { checkDepth, parseJson } from '../json.ts'
 import { badRequest } from '../status.ts'
 import { kindMessage, message } from './table.ts'
 import type { Message } from './table.ts'
@@ -139,7 +139,11 @@ function timeOf(bytes: Buffer, isMicro: boolean): string | undefined {
 
 /** runtime.RawExtension and FieldsV1: JSON as bytes. */
 function rawOf(bytes: Buffer): unknown {
-  for (const { number, value } of records(bytes)) if (number === 1) return parseJson(bytesOf(value).toString())
+  for (const { number, value } of records(bytes)) {
+    if (number !== 1) continue
+    checkDepth(bytesOf(value))
+    return parseJson(bytesOf(value).toString())
+  }
   return undefined
 }
 

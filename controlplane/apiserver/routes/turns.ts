@@ -2,8 +2,9 @@
 // waited for by nobody but itself (the idea of API Priority and Fairness, with every user a flow of its own).
 import type { UserInfo } from '../descriptor.ts'
 import type { HttpRequest, Reply } from '../http.ts'
+import { checkDepth } from '../json.ts'
 import type { RequestInfo } from '../request-info.ts'
-import { badRequest, StatusError } from '../status.ts'
+import { StatusError } from '../status.ts'
 import { bodyBytesMax } from './body.ts'
 
 /** Worked on at once. One client takes as many as it leaves free, so that whoever else comes has not to wait for what its writes wait for. */
@@ -82,27 +83,6 @@ export class Turns {
 async function withBody(request: HttpRequest): Promise<HttpRequest> {
   if (request.method === 'GET' || request.method === 'HEAD') return request
   const body = await request.readBody(bodyBytesMax)
-  if (!/protobuf/.test(request.headers['content-type'] ?? '')) checkDepth(body)
+  if (!/^\s*application\/vnd\.kubernetes\.protobuf\s*(?:;|$)/i.test(request.headers['content-type'] ?? '')) checkDepth(body)
   return { ...request, readBody: () => Promise.resolve(body) }
-}
-
-/** Deeper than any object that makes sense, and far from the end of the stack of those who walk through it. */
-const depthMax = 500
-const [quote, backslash, openBrace, openBracket, closeBrace, closeBracket] = [0x22, 0x5c, 0x7b, 0x5b, 0x7d, 0x5d]
-
-/** Refuses JSON that is nested too deep, as Go's decoder does ("exceeded max depth"). */
-function checkDepth(body: Buffer): void {
-  if (body.length < 2 * depthMax) return
-  let depth = 0
-  let isInText = false
-  for (let i = 0; i < body.length; i++) {
-    const byte = body[i]
-    if (isInText) {
-      if (byte === backslash) i++
-      else if (byte === quote) isInText = false
-    } else if (byte === quote) isInText = true
-    else if (byte === openBrace || byte === openBracket) {
-      if (++depth > depthMax) throw badRequest('the object provided is not valid: exceeded max depth')
-    } else if (byte === closeBrace || byte === closeBracket) depth--
-  }
 }
