@@ -68,11 +68,12 @@ function addControllerOptions(command: Command): Command {
 
 function addControlLoop(program: Command, name: 'scheduler' | 'controller-manager'): void {
   if (name === 'scheduler') {
-    program.command(name).description('the scheduler alone').addOption(kubeconfigOption()).addOption(logLevelOption())
+    program.command(name).description('the scheduler alone').addOption(kubeconfigOption()).option('--leader-elect', 'wait until the Lease is ours: for several of them').addOption(logLevelOption())
       .action(async (options) => (await import('./commands/scheduler.ts')).runScheduler(options as never))
     return
   }
   addControllerOptions(program.command(name).description('the controllers alone').addOption(kubeconfigOption()).addOption(logLevelOption()))
+    .option('--leader-elect', 'wait until the Lease is ours: for several of them')
     .addOption(new Option('--controllers <names>', "which run, with commas between: '*', a name, '-name' for all but that one").default(['*'], '*').argParser((text: string) => text.split(',')))
     .action(async (options) => (await import('./commands/controller-manager.ts')).runControllerManager(options as never))
 }

@@ -3,8 +3,10 @@ import { createLogger } from '../../api/log.ts'
 import type { LogLevel } from '../../api/log.ts'
 import { startScheduler } from '../../controlplane/scheduler/index.ts'
 import { clientFrom, runUntilSignal } from '../component.ts'
+import { elected, processIdentity } from '../elected.ts'
 
 /** `fairway scheduler` */
-export function runScheduler({ kubeconfig, logLevel }: { readonly kubeconfig: string; readonly logLevel: LogLevel }): Promise<void> {
-  return runUntilSignal(startScheduler({ client: clientFrom(kubeconfig), clock: systemClock, random: Math.random, log: createLogger({ level: logLevel }) }))
+export function runScheduler({ kubeconfig, logLevel, leaderElect }: { readonly kubeconfig: string; readonly logLevel: LogLevel; readonly leaderElect?: boolean }): Promise<void> {
+  const part = { client: clientFrom(kubeconfig), clock: systemClock, random: Math.random, log: createLogger({ level: logLevel }) }
+  return runUntilSignal(elected('kube-scheduler', leaderElect === true ? processIdentity() : undefined, part, startScheduler))
 }

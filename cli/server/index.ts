@@ -6,10 +6,10 @@ import { Client } from '../../api/client.ts'
 import { systemClock } from '../../api/clock.ts'
 import type { Component } from '../../api/component.ts'
 import { createLogger } from '../../api/log.ts'
-import { startElected } from '../../api/leader-election.ts'
 import type { LogLevel } from '../../api/log.ts'
 import { openStore, startApiServer } from '../../controlplane/apiserver/index.ts'
 import type { ApiServer, ApiServerOptions } from '../../controlplane/apiserver/index.ts'
+import { elected } from '../elected.ts'
 
 export interface ApiServerFlags {
   readonly dataDir: string
@@ -104,12 +104,11 @@ export async function startControlPlane(flags: ServerFlags): Promise<Component> 
   })
   // The same after a restart, so that one who was leading need not wait for itself.
   const identity = `${hostname()}_${flags.advertiseAddress ?? flags.bind}_${server.port}`
-  const elected = (name: string, start: (options: ReturnType<typeof part>) => Component | Promise<Component>) => async (): Promise<Component> =>
-    flags.leaderElect === true ? startElected({ ...part(name), name, identity, start: async () => start(part(name)) }) : start(part(name))
+  const one = (name: string, start: (options: ReturnType<typeof part>) => Component | Promise<Component>) => (): Promise<Component> => elected(name, flags.leaderElect === true ? identity : undefined, part(name), start)
   return together([
     () => Promise.resolve(server),
-    elected('kube-scheduler', startScheduler),
-    elected('kube-controller-manager', (options) => startControllers({ ...options, rootCA: server.caCertificate, clusterCIDRs: flags.clusterCidr, nodeMonitorGracePeriodMs: flags.nodeMonitorGracePeriod })),
+    one('kube-scheduler', startScheduler),
+    one('kube-controller-manager', (options) => startControllers({ ...options, rootCA: server.caCertificate, clusterCIDRs: flags.clusterCidr, nodeMonitorGracePeriodMs: flags.nodeMonitorGracePeriod })),
     ...(flags.routePods === true ? [async () => (await import('./pod-routes.ts')).startPodRoutes(part('pod-routes'))] : []),
   ])
 }
