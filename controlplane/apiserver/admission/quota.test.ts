@@ -49,6 +49,16 @@ t.test('at most as many as allowed get through at once, and what fails is given 
   t.match(await usedOf(server, 'q'), { 'count/configmaps': '6' })
 })
 
+t.test('two servers on one store let no more through than is allowed', async (t) => {
+  const { server, store } = await startTestServer(t)
+  const other = (await startTestServer(t, { store })).server
+  t.teardown(() => server.stop())
+  await limit(server, 'q', { hard: { 'count/configmaps': '10' } })
+  const answers = await Promise.all(Array.from({ length: 40 }, (_, i) => ask(i % 2 === 0 ? server : other, 'POST', `${base}/configmaps`, map(`m${i}`))))
+  t.equal(answers.filter(({ status }) => status === 201).length, 10)
+  t.match(await usedOf(other, 'q'), { 'count/configmaps': '10' })
+})
+
 t.test('scopes say which pods count', async (t) => {
   const { server } = await startTestServer(t)
   await limit(server, 'best', { hard: { pods: '1' }, scopes: ['BestEffort'] })
