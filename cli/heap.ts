@@ -5,5 +5,5 @@ import { setFlagsFromString } from 'node:v8'
  * before it clears away. The flags are set once the modules are loaded: what is compiled is kept apart by the flags it was compiled under.
  */
 export function keepHeapSmall(): void {
-  for (const flag of ['--semi-space-growth-factor=1', '--heap-growing-percent=10', '--optimize-for-size', '--single-threaded-gc']) setFlagsFromString(flag)
+  for (const flag of ['--semi-space-growth-factor=1', '--optimize-for-size', '--heap-growing-percent=30']) setFlagsFromString(flag)
 }
