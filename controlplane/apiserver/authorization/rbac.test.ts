@@ -29,7 +29,7 @@ async function server(t: Test): Promise<TestServer> {
   await bind('e', 'sum', user('sue'))
   await bind('f', 'nowhere', user('sue'))
   await bind('g', 'granter', user('greg'))
-  await client.create(roleBindings, { metadata: { name: 'local', namespace: 'kube-public' }, subjects: [user('bob'), { kind: 'ServiceAccount', name: 'robot', namespace: 'default' }], roleRef: { apiGroup: group, kind: 'ClusterRole', name: 'reader' } })
+  await client.create(roleBindings, { metadata: { name: 'local', namespace: 'kube-public' }, subjects: [user('bob'), { kind: 'ServiceAccount', name: 'robot', namespace: 'default' }, { kind: 'ServiceAccount', name: 'local' }], roleRef: { apiGroup: group, kind: 'ClusterRole', name: 'reader' } })
   return test
 }
 
@@ -54,6 +54,8 @@ t.test('what is allowed is what some rule says, and nothing else', async (t) => 
     [bob, 'GET', '/api/v1/namespaces/default/pods', false],
     [bob, 'GET', '/api/v1/pods', false],
     [robot, 'GET', '/api/v1/namespaces/kube-public/pods', true],
+    [{ name: 'system:serviceaccount:kube-public:local', groups: [] }, 'GET', '/api/v1/namespaces/kube-public/pods', true],
+    [{ name: 'system:serviceaccount:default:local', groups: [] }, 'GET', '/api/v1/namespaces/kube-public/pods', false],
     [{ name: 'x', groups: ['readers'] }, 'GET', '/api/v1/pods', true],
     [{ name: 'readers', groups: [] }, 'GET', '/api/v1/pods', false],
     [sue, 'GET', '/api/v1/pods?watch=1', true],

@@ -107,7 +107,7 @@ export class Authorizer {
 }
 
 function subjectKey({ kind, name, namespace }: Subject, bindingNamespace: string): string {
-  return kind === 'ServiceAccount' ? `ServiceAccount/${namespace ?? bindingNamespace}/${name}` : `${kind}/${name}`
+  return kind === 'ServiceAccount' ? `ServiceAccount/${namespace || bindingNamespace}/${name}` : `${kind}/${name}`
 }
 
 /** Whether one rule allows a request (pkg/apis/rbac/v1/evaluation_helpers.go). */

@@ -4,7 +4,7 @@ import { Environment } from '@marcbachmann/cel-js'
 import type { ASTNode, ParseResult, TypeCheckResult } from '@marcbachmann/cel-js'
 
 /** The name under which `has` is known to the library. */
-export const hasMacro = 'hasField'
+const hasMacro = 'hasField'
 
 interface MacroCall {
   readonly args: readonly ASTNode[]

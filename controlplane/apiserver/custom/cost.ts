@@ -1,7 +1,6 @@
 // What a CEL expression may cost, reckoned from its syntax and from how large that is which it looks at: as a schema bounds it, when a
 // definition is written (k8s.io/apiserver/pkg/cel and cel-go's checker/cost.go), or as it is, before a rule runs.
 import type { ASTNode } from '@marcbachmann/cel-js'
-import { hasMacro } from '../cel/environment.ts'
 import { isRecord } from '../object.ts'
 import { propertyNamed, propertyOf } from './schema.ts'
 import type { Schema } from './schema.ts'
@@ -161,11 +160,13 @@ function binary(op: string, [left, right]: readonly [ASTNode, ASTNode], scope: S
   }
 }
 
+/** Those that look at the whole of a text; times and durations are reckoned as numbers. */
+const readers = new Set(['string', 'bytes', 'matches', 'url', 'isURL', 'quantity', 'isQuantity', 'ip', 'isIP', 'cidr', 'isCIDR'])
+
 function called(name: string, args: readonly ASTNode[], scope: Scope): Cost {
   const all = args.map((one) => cost(one, scope))
   const [first] = all
-  // Conversions and readers look at the whole of a text.
-  const looked = name === 'size' || name === hasMacro || name === 'type' || name === 'dyn' ? 0 : (first?.shape.size ?? 0) * traversal
+  const looked = readers.has(name) ? (first?.shape.size ?? 0) * traversal : 0
   return { cost: sum(all) + 1 + looked, shape: name === 'string' || name === 'dyn' ? (first?.shape ?? scalar) : scalar }
 }
 

@@ -41,7 +41,8 @@ export function validateBinding({ roleRef = {}, subjects = [] }: Sent<RoleBindin
       case 'ServiceAccount':
         if (subject.name) errors.each(`${at}.name`, subject.name, dnsSubdomain(subject.name))
         if ((subject.apiGroup ?? '') !== '') errors.unsupported(`${at}.apiGroup`, subject.apiGroup, [''])
-        if ((subject.namespace ?? '') === '') errors.required(`${at}.namespace`)
+        // one of the binding's own namespace needs none; a cluster role binding has no namespace
+        if ((subject.namespace ?? '') === '' && !kinds.includes('Role')) errors.required(`${at}.namespace`)
         break
       case 'User':
       case 'Group':
