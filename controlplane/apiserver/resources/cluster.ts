@@ -7,8 +7,9 @@ import {
   ingressClassColumns, ingressColumns, leaseColumns, networkPolicyColumns, priorityClassColumns, runtimeClassColumns, storageClassColumns, volumeAttachmentColumns,
 } from './columns/cluster.ts'
 import { rowsOf } from './row.ts'
+import { csiDriverStrategy, csiNodeStrategy, ingressClassStrategy, runtimeClassStrategy, storageCapacityStrategy, volumeAttachmentStrategy } from './strategies/classes.ts'
 import {
-  clusterRoleBindingStrategy, clusterRoleStrategy, csiDriverStrategy, endpointSliceStrategy, ingressClassStrategy, ingressStrategy, leaseStrategy, networkPolicyStrategy,
+  clusterRoleBindingStrategy, clusterRoleStrategy, endpointSliceStrategy, ingressStrategy, leaseStrategy, networkPolicyStrategy,
   priorityClassStrategy, roleBindingStrategy, roleStrategy, signingRequestStrategy, storageClassStrategy,
 } from './strategies/cluster.ts'
 
@@ -30,7 +31,7 @@ export function clusterRows(): ResourceDescriptor[] {
     networking.cluster('IngressClass', 'ingressclasses', ingressClassColumns, { strategy: ingressClassStrategy }),
     networking.namespaced('Ingress', 'ingresses', ingressColumns, { shortNames: ['ing'], subresources: ['status'], strategy: ingressStrategy }),
     networking.namespaced('NetworkPolicy', 'networkpolicies', networkPolicyColumns, { shortNames: ['netpol'], strategy: networkPolicyStrategy }),
-    rowsOf('node.k8s.io', 'v1').cluster('RuntimeClass', 'runtimeclasses', runtimeClassColumns),
+    rowsOf('node.k8s.io', 'v1').cluster('RuntimeClass', 'runtimeclasses', runtimeClassColumns, { strategy: runtimeClassStrategy }),
     ...accessRows(),
     rowsOf('scheduling.k8s.io', 'v1').cluster('PriorityClass', 'priorityclasses', priorityClassColumns, { shortNames: ['pc'], strategy: priorityClassStrategy }),
     ...storageRows(),
@@ -65,9 +66,9 @@ function storageRows(): ResourceDescriptor[] {
   const storage = rowsOf('storage.k8s.io', 'v1')
   return [
     storage.cluster('CSIDriver', 'csidrivers', csiDriverColumns, { strategy: csiDriverStrategy }),
-    storage.cluster('CSINode', 'csinodes', csiNodeColumns),
-    storage.namespaced('CSIStorageCapacity', 'csistoragecapacities', csiStorageCapacityColumns),
+    storage.cluster('CSINode', 'csinodes', csiNodeColumns, { strategy: csiNodeStrategy }),
+    storage.namespaced('CSIStorageCapacity', 'csistoragecapacities', csiStorageCapacityColumns, { strategy: storageCapacityStrategy }),
     storage.cluster('StorageClass', 'storageclasses', storageClassColumns, { shortNames: ['sc'], strategy: storageClassStrategy }),
-    storage.cluster('VolumeAttachment', 'volumeattachments', volumeAttachmentColumns, { subresources: ['status'] }),
+    storage.cluster('VolumeAttachment', 'volumeattachments', volumeAttachmentColumns, { subresources: ['status'], strategy: volumeAttachmentStrategy }),
   ]
 }

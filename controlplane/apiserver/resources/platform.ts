@@ -13,7 +13,8 @@ import {
   apiServiceStrategy, attributesClassStrategy, deviceClassStrategy, flowSchemaStrategy, ipAddressStrategy, newEventStrategy, priorityLevelStrategy, resourceClaimStrategy,
   resourceClaimTemplateStrategy, resourceSliceStrategy, serviceCidrStrategy,
 } from './strategies/platform.ts'
-import { keptAutoscalers } from './versions/autoscalers.ts'
+import { autoscalerStrategy } from './strategies/workloads.ts'
+import { keptAutoscalers, v1Strategy } from './versions/autoscalers.ts'
 import { eventColumnsOf, eventFieldsOf, keptEvents } from './versions/events.ts'
 
 function textAt(path: string): (object: KubeObject) => string {
@@ -51,7 +52,7 @@ export function secondRows(rows: readonly ResourceDescriptor[]): ResourceDescrip
   return [
     rowsOf('events.k8s.io', 'v1').namespaced('Event', 'events', eventColumnsOf(eventColumns), { shortNames: ['ev'], strategy: newEventStrategy, fieldSelectors: eventFieldsOf, kept: keptEvents(named('events', '')) }),
     rowsOf('autoscaling', 'v1').namespaced('HorizontalPodAutoscaler', 'horizontalpodautoscalers', horizontalPodAutoscalerColumns, {
-      shortNames: ['hpa'], categories: ['all'], subresources: ['status'], kept: keptAutoscalers(named('horizontalpodautoscalers', 'autoscaling')),
+      shortNames: ['hpa'], categories: ['all'], subresources: ['status'], strategy: v1Strategy(autoscalerStrategy), kept: keptAutoscalers(named('horizontalpodautoscalers', 'autoscaling')),
     }),
   ]
 }

@@ -5,6 +5,7 @@ import { valueAt } from '../object.ts'
 import { horizontalPodAutoscalerColumns, podDisruptionBudgetColumns } from './columns/cluster.ts'
 import { controllerRevisionColumns, cronJobColumns, daemonSetColumns, deploymentColumns, jobColumns, replicaSetColumns, statefulSetColumns } from './columns/workload.ts'
 import { rowsOf } from './row.ts'
+import { controllerRevisionStrategy } from './strategies/classes.ts'
 import {
   autoscalerStrategy, cronJobStrategy, daemonSetStrategy, deploymentStrategy, disruptionBudgetStrategy, jobStrategy, replicaSetStrategy, statefulSetStrategy,
 } from './strategies/workloads.ts'
@@ -19,7 +20,7 @@ export function workloadRows(): ResourceDescriptor[] {
   const apps = rowsOf('apps', 'v1')
   const batch = rowsOf('batch', 'v1')
   return [
-    apps.namespaced('ControllerRevision', 'controllerrevisions', controllerRevisionColumns),
+    apps.namespaced('ControllerRevision', 'controllerrevisions', controllerRevisionColumns, { strategy: controllerRevisionStrategy }),
     apps.namespaced('DaemonSet', 'daemonsets', daemonSetColumns, { shortNames: ['ds'], categories: ['all'], subresources: ['status'], strategy: daemonSetStrategy }),
     apps.namespaced('Deployment', 'deployments', deploymentColumns, {
       shortNames: ['deploy'], categories: ['all'], subresources: ['scale', 'status'], scale, strategy: deploymentStrategy,

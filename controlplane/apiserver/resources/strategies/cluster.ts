@@ -2,7 +2,7 @@
 import type { AnyObject, CertificateSigningRequest, ClusterRole, Endpoints, EndpointSlice, Lease, LimitRange, NetworkPolicy, Role, RoleBinding } from '../../../../api/types.ts'
 import { cloneJson } from '../../object.ts'
 import {
-  defaultCSIDriver, defaultEndpoints, defaultEndpointSlice, defaultIngressClass, defaultLimitRange, defaultNetworkPolicy, defaultPersistentVolume,
+  defaultEndpoints, defaultEndpointSlice, defaultLimitRange, defaultNetworkPolicy, defaultPersistentVolume,
   defaultPriorityClass, defaultRoleBinding, defaultStorageClass,
 } from '../defaults/other.ts'
 import { defaultClaim } from '../defaults/workload.ts'
@@ -10,14 +10,13 @@ import { validateBinding, validateBindingUpdate, validateClusterRole, validateRo
 import { validateEndpoints, validateEndpointSlice, validateEndpointSliceUpdate, validateIngress, validateLease } from '../validation/network.ts'
 import { validateNetworkPolicy } from '../validation/network-policy.ts'
 import { validateLimitRange, validateQuota, validateQuotaUpdate } from '../validation/quota.ts'
-import { validateClaim, validatePriorityClass, validatePriorityClassUpdate, validateStorageClass, validateVolume } from '../validation/storage.ts'
+import { validateClaim, validateClaimUpdate, validatePriorityClass, validatePriorityClassUpdate, validateStorageClass, validateStorageClassUpdate, validateVolume, validateVolumeUpdate } from '../validation/storage.ts'
 import { strategyOf } from './rules.ts'
 
 export const endpointsStrategy = strategyOf<Endpoints>({ defaults: defaultEndpoints, validate: validateEndpoints })
 export const endpointSliceStrategy = strategyOf<EndpointSlice>({ defaults: defaultEndpointSlice, validate: validateEndpointSlice, validateUpdate: validateEndpointSliceUpdate })
 export const leaseStrategy = strategyOf<Lease>({ validate: validateLease })
 export const ingressStrategy = strategyOf<AnyObject>({ validate: validateIngress })
-export const ingressClassStrategy = strategyOf<AnyObject>({ defaults: defaultIngressClass })
 export const networkPolicyStrategy = strategyOf<NetworkPolicy>({ defaults: defaultNetworkPolicy, validate: validateNetworkPolicy })
 export const roleStrategy = strategyOf<Role>({ validate: validateRole })
 export const clusterRoleStrategy = strategyOf<ClusterRole>({ validate: validateClusterRole })
@@ -33,18 +32,17 @@ export const clusterRoleBindingStrategy = strategyOf<RoleBinding>({
 })
 export const limitRangeStrategy = strategyOf<LimitRange>({ defaults: defaultLimitRange, validate: validateLimitRange })
 export const quotaStrategy = strategyOf<AnyObject>({ validate: validateQuota, validateUpdate: validateQuotaUpdate })
-export const storageClassStrategy = strategyOf<AnyObject>({ defaults: defaultStorageClass, validate: validateStorageClass })
-export const csiDriverStrategy = strategyOf<AnyObject>({ defaults: defaultCSIDriver })
+export const storageClassStrategy = strategyOf<AnyObject>({ defaults: defaultStorageClass, validate: validateStorageClass, validateUpdate: validateStorageClassUpdate })
 export const priorityClassStrategy = strategyOf<AnyObject>({ defaults: defaultPriorityClass, validate: validatePriorityClass, validateUpdate: validatePriorityClassUpdate })
 export const volumeStrategy = strategyOf<AnyObject>(
-  { defaults: defaultPersistentVolume, validate: validateVolume },
+  { defaults: defaultPersistentVolume, validate: validateVolume, validateUpdate: validateVolumeUpdate },
   {
     prepareForCreate(volume) {
       volume['status'] = { phase: 'Pending' }
     },
   },
 )
-export const claimStrategy = strategyOf<AnyObject>({ defaults: defaultClaim, validate: validateClaim })
+export const claimStrategy = strategyOf<AnyObject>({ defaults: defaultClaim, validate: validateClaim, validateUpdate: validateClaimUpdate })
 
 export const signingRequestStrategy = strategyOf<CertificateSigningRequest>(
   { validate: validateSigningRequest },

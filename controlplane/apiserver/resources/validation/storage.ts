@@ -1,7 +1,7 @@
 // Volumes, claims, and classes of storage and priority (pkg/apis/core/validation, pkg/apis/storage/validation).
 import { parseQuantity } from '../../../../api/quantity.ts'
 import type { AnyObject, Quantity } from '../../../../api/types.ts'
-import { valueAt } from '../../object.ts'
+import { equalJson, isRecord, valueAt } from '../../object.ts'
 import type { FieldErrors } from './errors.ts'
 
 const accessModes = ['ReadOnlyMany', 'ReadWriteMany', 'ReadWriteOnce', 'ReadWriteOncePod']
@@ -32,6 +32,33 @@ export function validateStorageClass({ provisioner, reclaimPolicy, volumeBinding
   if (provisioner === undefined || provisioner === '') errors.required('provisioner')
   errors.oneOf('reclaimPolicy', reclaimPolicy as string | undefined, ['Delete', 'Retain'])
   errors.oneOf('volumeBindingMode', volumeBindingMode as string | undefined, ['Immediate', 'WaitForFirstConsumer'])
+}
+
+export function validateStorageClassUpdate(object: AnyObject, old: AnyObject, errors: FieldErrors): void {
+  for (const field of ['parameters', 'provisioner', 'reclaimPolicy']) if (!equalJson(object[field], old[field])) errors.forbidden(field, `updates to ${field} are forbidden.`)
+  if (object['volumeBindingMode'] !== old['volumeBindingMode']) errors.immutable('volumeBindingMode', object['volumeBindingMode'])
+}
+
+/** Of a claim's spec, what may come or grow later. */
+const laterOfClaim = new Set(['resources', 'volumeName', 'volumeAttributesClassName', 'storageClassName'])
+
+export function validateClaimUpdate(claim: AnyObject, old: AnyObject, errors: FieldErrors): void {
+  const lasting = (object: AnyObject): Record<string, unknown> => Object.fromEntries(Object.entries(isRecord(object['spec']) ? object['spec'] : {}).filter(([field]) => !laterOfClaim.has(field)))
+  const isChanged = (field: string): boolean => valueAt(old, `.spec.${field}`) !== undefined && valueAt(old, `.spec.${field}`) !== valueAt(claim, `.spec.${field}`)
+  if (!equalJson(lasting(claim), lasting(old)) || isChanged('volumeName') || isChanged('storageClassName')) {
+    errors.forbidden('spec', 'spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims')
+  }
+  const [wanted, present] = [claim, old].map((object) => valueAt(object, '.spec.resources.requests.storage'))
+  if (wanted !== undefined && present !== undefined && parseQuantity(wanted as Quantity) < parseQuantity(present as Quantity)) errors.forbidden('spec.resources.requests.storage', 'field can not be less than status.capacity')
+}
+
+/** Of a volume's spec, what is not where it lies. */
+const notTheSource = new Set(['accessModes', 'capacity', 'claimRef', 'mountOptions', 'nodeAffinity', 'persistentVolumeReclaimPolicy', 'storageClassName', 'volumeAttributesClassName', 'volumeMode'])
+
+export function validateVolumeUpdate(volume: AnyObject, old: AnyObject, errors: FieldErrors): void {
+  const source = (object: AnyObject): Record<string, unknown> => Object.fromEntries(Object.entries(isRecord(object['spec']) ? object['spec'] : {}).filter(([field]) => !notTheSource.has(field)))
+  if (!equalJson(source(volume), source(old))) errors.forbidden('spec.persistentvolumesource', 'spec.persistentvolumesource is immutable after creation')
+  if (valueAt(volume, '.spec.volumeMode') !== valueAt(old, '.spec.volumeMode')) errors.immutable('spec.volumeMode', valueAt(volume, '.spec.volumeMode'))
 }
 
 /** `HighestUserDefinablePriority`. */

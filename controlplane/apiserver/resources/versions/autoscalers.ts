@@ -1,7 +1,7 @@
 // HorizontalPodAutoscalers of autoscaling/v1, which know one metric: the use of CPU. They are kept as those of v2; the other metrics,
 // the behaviour and the conditions go into annotations, so that nothing is lost on the way (pkg/apis/autoscaling/v1/conversion.go).
-import type { Kept, ResourceDescriptor } from '../../descriptor.ts'
-import { isRecord, valueAt } from '../../object.ts'
+import type { Kept, ResourceDescriptor, Strategy } from '../../descriptor.ts'
+import { isRecord, setValueAt, valueAt } from '../../object.ts'
 import type { ApiObject } from '../../object.ts'
 
 type Json = Record<string, unknown>
@@ -18,6 +18,16 @@ const annotated = [
 
 export function keptAutoscalers(v2: ResourceDescriptor): Kept {
   return { as: v2, read: (objects) => objects.map(toV1), write: toV2 }
+}
+
+/** The rules of v2 hold for v1; the use of CPU that is aimed at is the autoscaler's to choose if nobody does. */
+export function v1Strategy(v2: Strategy): Strategy {
+  return {
+    applyDefaults(object) {
+      if (isRecord(valueAt(object, '.spec')) && valueAt(object, '.spec.minReplicas') === undefined) setValueAt(object as ApiObject, '.spec.minReplicas', 1)
+    },
+    validate: (object, context) => v2.validate?.(toV2(object as ApiObject), context) ?? [],
+  }
 }
 
 function recordAt(object: unknown, field: string): Json {
