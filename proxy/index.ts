@@ -1,6 +1,6 @@
 /** The service proxy: Services and EndpointSlices of the watch become elements of the kernel's maps. */
 import type { Client } from '../api/client.ts'
-import type { Clock, Random } from '../api/clock.ts'
+import type { Clock, Random, Timer } from '../api/clock.ts'
 import type { Component } from '../api/component.ts'
 import { EventRecorder } from '../api/events.ts'
 import { InformerSet } from '../api/informer-set.ts'
@@ -27,9 +27,9 @@ import { keeping } from './kept.ts'
 import { ProxyMetrics } from './metrics.ts'
 import { nodeView } from './node.ts'
 import type { NodeOptions } from './node.ts'
-import { parseFrontendId, serviceNameLabel, triggerAnnotation, wantNode, wantService } from './service.ts'
+import { serviceNameLabel, triggerAnnotation, wantNode, wantService } from './service.ts'
 import type { NodeView, ServiceWant } from './service.ts'
-import { hiddenBy, hostSockets } from './sockets.ts'
+import { HiddenSockets } from './sockets.ts'
 import { Sync } from './sync.ts'
 import { Traffic } from './traffic.ts'
 import type { OwnerOf } from './traffic.ts'
@@ -54,6 +54,8 @@ export interface ProxyOptions extends NodeOptions {
   readonly traffic?: boolean | undefined
   /** Where ingresses are served; left out, nowhere. */
   readonly ingress?: IngressOptions['listen'] | undefined
+  /** How often programs are looked for that began to listen where a service takes their clients; by default every half minute. */
+  readonly socketsEveryMs?: number | undefined
   /** For tests: in place of the kernel's. */
   readonly nftables?: Nftables | undefined
 }
@@ -117,10 +119,8 @@ class ServiceProxy implements Proxy {
   readonly #healthChecks: HealthChecks
   readonly #want = new Want()
   readonly #metrics = new ProxyMetrics()
-  /** Frontends that are none of the cluster's own addresses, by service; those of which it was not yet asked whether they hide a socket; and the answers. */
-  readonly #onHost = new Map<string, readonly string[]>()
-  readonly #unasked = new Set<string>()
-  readonly #hidden = new Map<string, readonly string[]>()
+  readonly #hidden: HiddenSockets
+  #lookAgain: Timer | undefined
   /** Services whose part of `#want` is to be made anew. */
   readonly #dirty = new Set<string>()
   readonly #problems = new Map<string, readonly string[]>()
@@ -155,6 +155,7 @@ class ServiceProxy implements Proxy {
     this.#sync = new Sync({ nftables: this.#nftables, fixed, clock, log, onMustSync: () => this.#queue.addAfter(syncKey, mendMs) })
     this.#cleaner = createCleaner({ clock, random, log, deleteMatching: options.nftables === undefined ? deleteFrom(netns) : () => Promise.resolve(0) })
     this.#healthChecks = new HealthChecks({ netns, log })
+    this.#hidden = new HiddenSockets(netns)
     const { promise, resolve } = Promise.withResolvers<void>()
     this.done = promise
     this.#resolveDone = resolve
@@ -200,6 +201,7 @@ class ServiceProxy implements Proxy {
       await this.#queue.idle()
       if (this.#lastSync === undefined) throw this.#failure
       await this.#ingress?.start()
+      this.#lookAgainLater()
     } catch (error) {
       await this.stop()
       throw error
@@ -220,6 +222,7 @@ class ServiceProxy implements Proxy {
   }
 
   async stop(): Promise<void> {
+    this.#lookAgain?.cancel()
     await this.#queue.stop()
     this.#traffic?.close()
     await this.#ingress?.stop()
@@ -296,7 +299,7 @@ class ServiceProxy implements Proxy {
     const began = this.#waitingSince
     const { changes, stale } = await this.#sync.sync(this.#want)
     this.#cleaner.add(stale)
-    this.#askForHidden()
+    if (this.#options.nftables === undefined) this.#hidden.look()
     for (const key of dirty) this.#tellProblems(key)
     this.#lastSync = clock.now()
     this.#metrics.synced({ seconds: (clock.monotonicMs() - started) / 1000, changes, now: this.#lastSync, triggers })
@@ -307,7 +310,7 @@ class ServiceProxy implements Proxy {
   #wantService(key: string): void {
     const service = this.#services.getByKey(key)
     const want = service === undefined ? undefined : this.#understood(key, service)
-    this.#lookForHidden(key, want)
+    this.#hidden.set(key, want)
     this.#want.put(key, want)
     this.#healthChecks.set(key, want?.healthCheck)
     if (want === undefined || want.problems.length === 0) this.#problems.delete(key)
@@ -323,28 +326,18 @@ class ServiceProxy implements Proxy {
     }
   }
 
-  /** Notes the frontends on the host's own addresses, of those that the service did not have before. */
-  #lookForHidden(key: string, want: ServiceWant | undefined): void {
-    const present = [...(want?.targets ?? [])].filter(([id, { kind }]) => kind !== 'clusterIP' && !id.startsWith('inside ')).map(([id]) => id)
-    const before = this.#onHost.get(key) ?? []
-    if (present.length === before.length && present.every((id) => before.includes(id))) return
-    if (present.length > 0) this.#onHost.set(key, present)
-    else this.#onHost.delete(key)
-    this.#hidden.delete(key)
-    if (present.length > 0) this.#unasked.add(key)
-  }
-
-  #askForHidden(): void {
-    if (this.#unasked.size === 0 || this.#options.nftables !== undefined) return
-    const host = hostSockets(this.#options.netns)
-    for (const key of this.#unasked) {
-      const hidden = (this.#onHost.get(key) ?? []).flatMap((id) => {
-        const socket = hiddenBy(parseFrontendId(id), host)
-        return socket === undefined ? [] : [`${id} hides what listens on ${socket.address} port ${socket.port}`]
-      })
-      if (hidden.length > 0) this.#hidden.set(key, hidden)
-    }
-    this.#unasked.clear()
+  /** Programs that began to listen meanwhile. */
+  #lookAgainLater(): void {
+    const { clock, log, socketsEveryMs = 30_000, nftables } = this.#options
+    if (nftables !== undefined) return
+    this.#lookAgain = clock.setTimeout(() => {
+      try {
+        for (const key of this.#hidden.again()) this.#tellProblems(key)
+      } catch (error) {
+        log.warn('cannot look for programs whose clients services take', { error })
+      }
+      this.#lookAgainLater()
+    }, socketsEveryMs)
   }
 
   /** What was left out or is in the way is said once, as an event of the service. */
@@ -357,7 +350,7 @@ class ServiceProxy implements Proxy {
     }
     const lost = this.#want.lost(key).map(({ frontend, to }) => `${frontend} belongs to ${to}`)
     this.#tell(service, 'NotServed', `Not served on ${this.#options.nodeName}: `, [...(this.#problems.get(key) ?? []), ...lost])
-    this.#tell(service, 'SocketHidden', `Clients of ${this.#options.nodeName} itself are taken: `, this.#hidden.get(key) ?? [])
+    this.#tell(service, 'SocketHidden', `Clients of ${this.#options.nodeName} itself are taken: `, this.#hidden.of(key))
   }
 
   #tell(service: Service, reason: string, begin: string, messages: readonly string[]): void {

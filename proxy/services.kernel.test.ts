@@ -27,7 +27,7 @@ const api = new SmallApi()
 api.putNode(node)
 await Promise.all([podA.serve('tcp', 8080, 'a'), podB.serve('tcp', 8080, 'b'), podB.serve('tcp', 9090, 'b9090'), remote.serve('tcp', 8080, 'remote'), onHost.serve('tcp', 30099, 'host'), onHost.serve('udp', 30099, 'host', '0.0.0.0')])
 const proxy = await startProxy({
-  client: api.client, nodeName: 'node-1', netns: network.host, clock: systemClock, random: Math.random, healthzBindAddress: 'none', serviceClusterIPRange: ['10.96.0.0/12'], metricsBindAddress: '127.0.0.1:0', traffic: true,
+  client: api.client, nodeName: 'node-1', netns: network.host, clock: systemClock, random: Math.random, socketsEveryMs: 200, healthzBindAddress: 'none', serviceClusterIPRange: ['10.96.0.0/12'], metricsBindAddress: '127.0.0.1:0', traffic: true,
   nodePortAddresses: ['192.0.2.0/24', '198.51.100.0/24', '127.0.0.0/8'], log: createLogger({ level: process.env['PROXY_LOG'] === undefined ? 'error' : 'debug' }),
 })
 t.teardown(() => proxy.stop())
@@ -182,6 +182,16 @@ t.test('a node port that takes clients from a program of the host is told', asyn
   t.match(messages, [/^greedy: Clients of node-1 itself are taken: .*192\.0\.2\.1 tcp 30099 hides what listens on :: port 30099/])
   t.match(messages, [/192\.0\.2\.1 udp 30099 hides what listens on 0\.0\.0\.0 port 30099/])
   t.match(await outside.call('tcp', '192.0.2.1', 30099), /^b /)
+})
+
+t.test('and so is one that begins to listen when the service is there', async (t) => {
+  api.putService(service('first', { clusterIP: '10.96.1.12', type: 'NodePort', ports: [{ port: 80, nodePort: 30098 }] }))
+  await eventually('in the kernel', inKernel('10.96.1.12 . tcp . 80'))
+  const told = (): boolean => api.events.some(({ reason, message = '', involvedObject }) => reason === 'SocketHidden' && involvedObject.name === 'first' && message.includes('tcp 30098 hides what listens on :: port 30098'))
+  t.notOk(told())
+  await onHost.serve('tcp', 30098, 'late')
+  await eventually('an event', told)
+  t.pass('told')
 })
 
 t.test('what went through each service is counted, connections that ended and such that are open', async (t) => {

@@ -6,7 +6,8 @@ import { readFileSync } from 'node:fs'
 import { formatAddress } from '../netlink/addresses.ts'
 import { RouteSocket } from '../netlink/route/index.ts'
 import type { Netns } from '../netlink/netns.ts'
-import type { Frontend } from './service.ts'
+import { parseFrontendId } from './service.ts'
+import type { Frontend, ServiceWant } from './service.ts'
 
 /** A socket that waits for clients. */
 export interface ListeningSocket {
@@ -26,7 +27,7 @@ export interface HostSockets {
 const waiting = { tcp: '0A', udp: '07' } as const
 
 /** Reads what listens in a network namespace, and the addresses it has. */
-export function hostSockets(netns: Netns | undefined): HostSockets {
+function hostSockets(netns: Netns | undefined): HostSockets {
   const read = (): string[] => ['tcp', 'tcp6', 'udp', 'udp6'].map(readTable)
   const [tcp = '', tcp6 = '', udp = '', udp6 = ''] = netns === undefined ? read() : netns.run<string[]>(read)
   using route = RouteSocket.open({ netns })
@@ -58,4 +59,56 @@ export function hiddenBy({ address, protocol, port }: Omit<Frontend, 'inside'>, 
   if (!isHost) return undefined
   const wildcards = address.includes(':') ? ['::'] : ['0.0.0.0', '::']
   return sockets.find((socket) => socket.protocol === protocol && socket.port === port && (socket.address === address || wildcards.includes(socket.address)))
+}
+
+/** Which services hide which of the host's sockets, by `namespace/name`. */
+export class HiddenSockets {
+  readonly #netns: Netns | undefined
+  /** Frontends that are none of the cluster's own addresses; services of which it was not yet asked; and the answers. */
+  readonly #frontends = new Map<string, readonly string[]>()
+  readonly #unasked = new Set<string>()
+  readonly #hidden = new Map<string, readonly string[]>()
+
+  constructor(netns: Netns | undefined) {
+    this.#netns = netns
+  }
+
+  /** Notes a service's frontends on the host's own addresses; what they were before was asked for. */
+  set(key: string, want: ServiceWant | undefined): void {
+    const present = [...(want?.targets ?? [])].filter(([id, { kind }]) => kind !== 'clusterIP' && !id.startsWith('inside ')).map(([id]) => id)
+    const before = this.#frontends.get(key) ?? []
+    if (present.length === before.length && present.every((id) => before.includes(id))) return
+    if (present.length > 0) this.#frontends.set(key, present)
+    else this.#frontends.delete(key)
+    this.#hidden.delete(key)
+    if (present.length > 0) this.#unasked.add(key)
+  }
+
+  /** Looks for what new frontends hide. */
+  look(): void {
+    if (this.#unasked.size === 0) return
+    const host = hostSockets(this.#netns)
+    for (const key of this.#unasked) {
+      const hidden = (this.#frontends.get(key) ?? []).flatMap((id) => {
+        const socket = hiddenBy(parseFrontendId(id), host)
+        return socket === undefined ? [] : [`${id} hides what listens on ${socket.address} port ${socket.port}`]
+      })
+      if (hidden.length > 0) this.#hidden.set(key, hidden)
+      else this.#hidden.delete(key)
+    }
+    this.#unasked.clear()
+  }
+
+  /** Looks for what all of them hide by now; returns whom it looked for. */
+  again(): string[] {
+    const keys = [...this.#frontends.keys()]
+    for (const key of keys) this.#unasked.add(key)
+    this.look()
+    return keys
+  }
+
+  /** What a service hides, in words. */
+  of(key: string): readonly string[] {
+    return this.#hidden.get(key) ?? []
+  }
 }
