@@ -5,7 +5,7 @@ import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders, Secure
 import type { Clock, Timer } from '../../../api/clock.ts'
 
 /** grpc/codes: those that are asked for here. */
-export const status = { ok: 0, cancelled: 1, unknown: 2, deadlineExceeded: 4, unavailable: 14 } as const
+export const status = { cancelled: 1, unknown: 2, deadlineExceeded: 4, unavailable: 14 } as const
 
 export class GrpcError extends Error {
   readonly code: number
@@ -24,8 +24,8 @@ export interface GrpcStream {
 
 interface StreamEvents {
   readonly onMessage: (message: Buffer) => void
-  /** Told once, also after `cancel`. */
-  readonly onEnd: (error: GrpcError) => void
+  /** Told once, also after `cancel`; without an error when the member ended it in order. */
+  readonly onEnd: (error: GrpcError | undefined) => void
 }
 
 const windowBytes = 16 * 2 ** 20
@@ -56,8 +56,8 @@ export class GrpcEndpoint {
         onMessage: (message) => (reply = message),
         onEnd: (error) => {
           timer.cancel()
-          if (error.code === status.ok && reply !== undefined) resolve(reply)
-          else reject(error.code === status.ok ? new GrpcError(status.unavailable, `${this.#url} answered nothing`) : error)
+          if (error === undefined && reply !== undefined) resolve(reply)
+          else reject(error ?? new GrpcError(status.unavailable, `${this.#url} answered nothing`))
         },
       })
       const end = (error: GrpcError): void => {
@@ -80,20 +80,23 @@ export class GrpcEndpoint {
   #open(path: string, { onMessage, onEnd }: StreamEvents): ClientHttp2Stream {
     // `hasleader`: a member that has lost its leader ends watches and calls instead of keeping them silent (clientv3.WithRequireLeader).
     const stream = this.#connected().request({ ':method': 'POST', ':path': path, 'content-type': 'application/grpc', te: 'trailers', hasleader: 'true' })
-    let result: GrpcError | undefined
+    let isOk = false
+    let failure: GrpcError | undefined
     const readStatus = (headers: IncomingHttpHeaders): void => {
       const code = headers['grpc-status']
-      if (code !== undefined) result = new GrpcError(Number(code), decodeURIComponent(String(headers['grpc-message'] ?? '')))
-      else if (headers[':status'] !== undefined && Number(headers[':status']) !== 200) result = new GrpcError(status.unavailable, `${this.#url} answered with HTTP status ${String(headers[':status'])}`)
+      // An error costs as much as the rest of a call: none is made of what went well.
+      if (code === '0') isOk = true
+      else if (code !== undefined) failure = new GrpcError(Number(code), decodeURIComponent(String(headers['grpc-message'] ?? '')))
+      else if (headers[':status'] !== undefined && Number(headers[':status']) !== 200) failure = new GrpcError(status.unavailable, `${this.#url} answered with HTTP status ${String(headers[':status'])}`)
     }
     this.#streams++
     stream.on('response', readStatus)
     stream.on('trailers', readStatus)
     stream.on('data', messagesTo(onMessage))
-    stream.on('error', (error: Error) => (result ??= new GrpcError(status.unavailable, `${this.#url}: ${error.message}`)))
+    stream.on('error', (error: Error) => (failure ??= new GrpcError(status.unavailable, `${this.#url}: ${error.message}`)))
     stream.on('close', () => {
       this.#streams--
-      onEnd(result ?? new GrpcError(status.unavailable, `${this.#url} ended the call`))
+      onEnd(failure ?? (isOk ? undefined : new GrpcError(status.unavailable, `${this.#url} ended the call`)))
     })
     return stream
   }
