@@ -1,10 +1,12 @@
-// CEL's environment with what cel-js leaves out of the language: `has(e.f)` of any expression e, as in `has(self.items[0].name)`, where the library takes
-// only names with dots between. The macro stands under a name of its own, and expressions are read with that name in the place of `has`.
+// CEL's environment with what cel-js does otherwise than the language: `has(e.f)` of any expression e, as in `has(self.items[0].name)`, where the library takes
+// only names with dots between; and `matches` by RE2's patterns instead of JavaScript's. The library does not let what it has be replaced, so these stand
+// under names of their own, with which expressions are read.
 import { Environment } from '@marcbachmann/cel-js'
 import type { ASTNode, ParseResult, TypeCheckResult } from '@marcbachmann/cel-js'
 
-/** The name under which `has` is known to the library. */
 const hasMacro = 'hasField'
+/** The name under which the method `matches` is known to the library. */
+export const matchesMethod = 'matchesPattern'
 
 interface MacroCall {
   readonly args: readonly ASTNode[]
@@ -26,11 +28,11 @@ export class CelEnvironment extends Environment {
   }
 
   override parse(expression: string): ParseResult {
-    return super.parse(withOwnHas(expression))
+    return super.parse(withOwnNames(expression))
   }
 
   override check(expression: string): TypeCheckResult {
-    return super.check(withOwnHas(expression))
+    return super.check(withOwnNames(expression))
   }
 
   override evaluate(expression: string, context?: Record<string, unknown>): unknown {
@@ -63,6 +65,7 @@ function evaluateHas(evaluator: Evaluator, { field: { of, name } }: { readonly f
 /** Words outside of texts and comments: https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax */
 const token = /\/\/[^\n]*|(?:[rRbB]{0,2})(?:"""[^]*?"""|'''[^]*?'''|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|(?:\.\s*)?[A-Za-z_][A-Za-z0-9_]*(?:\s*\()?|[^]/g
 
-function withOwnHas(expression: string): string {
-  return expression.includes('has') ? expression.replaceAll(token, (word) => (/^has\s*\($/.test(word) ? `${hasMacro}(` : word)) : expression
+function withOwnNames(expression: string): string {
+  if (!expression.includes('has') && !expression.includes('matches')) return expression
+  return expression.replaceAll(token, (word) => (/^has\s*\($/.test(word) ? `${hasMacro}(` : /^\.\s*matches\s*\($/.test(word) ? `.${matchesMethod}(` : word))
 }

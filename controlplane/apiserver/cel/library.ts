@@ -4,8 +4,9 @@ import { isIP } from 'node:net'
 import type { Environment } from '@marcbachmann/cel-js'
 import { Address4, Address6 } from 'ip-address'
 import { formatBytes, isQuantity, parseQuantity } from '../../../api/quantity.ts'
-import { patternOf } from '../custom/validate.ts'
-import { CelEnvironment } from './environment.ts'
+import { patternOf } from '../pattern.ts'
+import type { Pattern } from '../pattern.ts'
+import { CelEnvironment, matchesMethod } from './environment.ts'
 
 class Quantity {
   readonly value: number
@@ -92,12 +93,17 @@ function addLists(environment: Environment): void {
     .registerFunction('list.lastIndexOf(dyn): int', (list: readonly unknown[], item: unknown) => BigInt(list.lastIndexOf(item)))
 }
 
-function findAll(text: string, pattern: string, limit = -1n): string[] {
-  const found = patternOf(pattern)
-  if (found === undefined) throw new Error(`Illegal regex: ${pattern}`)
-  const all = [...text.matchAll(new RegExp(found.source, `${found.flags}g`))].map(([match]) => match)
-  return limit < 0n ? all : all.slice(0, Number(limit))
+function readPattern(text: string): Pattern {
+  const pattern = patternOf(text)
+  if (pattern === undefined) throw new Error(`Illegal regex: ${text}`)
+  return pattern
 }
+
+function findAll(text: string, pattern: string, limit = -1n): string[] {
+  return readPattern(pattern).findAll(text, limit < 0n ? undefined : Number(limit))
+}
+
+const matches = (text: string, pattern: string): boolean => readPattern(pattern).test(text)
 
 function replaceSome(text: string, from: string, to: string, count: bigint): string {
   let left = Number(count)
@@ -106,7 +112,8 @@ function replaceSome(text: string, from: string, to: string, count: bigint): str
 
 function addText(environment: Environment): void {
   environment
-    .registerFunction('matches(string, string): bool', (text: string, pattern: string) => findAll(text, pattern, 1n).length > 0)
+    .registerFunction('matches(string, string): bool', matches)
+    .registerFunction(`string.${matchesMethod}(string): bool`, matches)
     .registerFunction('string.find(string): string', (text: string, pattern: string) => findAll(text, pattern, 1n)[0] ?? '')
     .registerFunction('string.findAll(string): list<string>', (text: string, pattern: string) => findAll(text, pattern))
     .registerFunction('string.findAll(string, int): list<string>', findAll)

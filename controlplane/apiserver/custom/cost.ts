@@ -1,6 +1,7 @@
 // What a CEL expression may cost, reckoned from its syntax and from how large that is which it looks at: as a schema bounds it, when a
 // definition is written (k8s.io/apiserver/pkg/cel and cel-go's checker/cost.go), or as it is, before a rule runs.
 import type { ASTNode } from '@marcbachmann/cel-js'
+import { matchesMethod } from '../cel/environment.ts'
 import { isRecord } from '../object.ts'
 import { propertyNamed, propertyOf } from './schema.ts'
 import type { Schema } from './schema.ts'
@@ -183,7 +184,7 @@ function method(name: string, target: ASTNode, args: readonly ASTNode[], scope: 
   switch (name) {
     case 'size':
       return { cost: whole, shape: scalar }
-    case 'matches':
+    case matchesMethod:
     case 'find':
     case 'findAll':
       return { cost: whole + Math.max(1, of.shape.size * traversal) * Math.max(1, (first?.shape.size ?? 1) * patternPart), shape: of.shape }

@@ -9,7 +9,8 @@ import { FieldErrors } from '../resources/validation/errors.ts'
 import { parseJsonPath } from './json-path.ts'
 import { expensiveRules, ruleError } from './rules.ts'
 import type { Schema } from './schema.ts'
-import { patternOf, validateValue } from './validate.ts'
+import { patternOf } from '../pattern.ts'
+import { validateValue } from './validate.ts'
 
 export interface DefinitionVersion {
   readonly name: string

@@ -2,6 +2,7 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import type { FieldError } from '../descriptor.ts'
 import { equalJson, isRecord } from '../object.ts'
+import { patternOf } from '../pattern.ts'
 import { fieldBefore, itemBefore, propertyOf } from './schema.ts'
 import type { Before, Schema } from './schema.ts'
 
@@ -70,29 +71,6 @@ function checkString(schema: Schema, value: string, path: string, errors: FieldE
   if (pattern !== undefined && patternOf(pattern)?.test(value) === false) bad(`should match '${pattern}'`)
   const check = format !== undefined && Object.hasOwn(formats, format) ? formats[format] : undefined
   if (check?.(value) === false) bad(`must be of type ${format ?? ''}: ${JSON.stringify(value)}`)
-}
-
-const patterns = new Map<string, RegExp | undefined>()
-const patternsMax = 2000
-
-/** A pattern of Go's syntax as one of ours; undefined if it cannot be read. */
-export function patternOf(pattern: string): RegExp | undefined {
-  if (!patterns.has(pattern)) {
-    if (patterns.size >= patternsMax) patterns.clear()
-    const [, flags = '', rest = pattern] = /^\(\?([ims]+)\)([\s\S]*)$/.exec(pattern) ?? []
-    const source = rest.replaceAll('\\A', '^').replaceAll('\\z', '$').replaceAll('(?P<', '(?<')
-    patterns.set(pattern, compile(source, `${flags}u`) ?? compile(source, flags))
-  }
-  return patterns.get(pattern)
-}
-
-function compile(source: string, flags: string): RegExp | undefined {
-  try {
-    return new RegExp(source, flags)
-  } catch {
-    // Told by the caller, who knows what the pattern is of.
-    return undefined
-  }
 }
 
 function checkNumber(schema: Schema, value: number | bigint, path: string, errors: FieldError[]): void {
