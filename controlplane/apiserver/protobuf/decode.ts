@@ -6,7 +6,7 @@
 //     +-------------------+-------------------------------------------------+
 import { checkDepth, parseJson } from '../json.ts'
 import { badRequest } from '../status.ts'
-import { kindMessage, message } from './table.ts'
+import { kindMessage, message, schemaMessage } from './table.ts'
 import type { Message } from './table.ts'
 import { records } from './wire.ts'
 import type { WireRecord } from './wire.ts'
@@ -103,8 +103,18 @@ function decodeValue(type: string, value: Value, depth: number): unknown {
     default:
       break
   }
+  if (type.startsWith('schemaOr')) return schemaOr(type, bytesOf(value), depth)
   if (type.startsWith('items/')) return [...records(bytesOf(value))].map((record) => decodeValue(type.slice('items/'.length), record.value, depth))
   return decodeMessage(known(type), bytesOf(value), depth + 1)
+}
+
+/** A schema, or what may stand instead of one: {1 schema, 2 list} of schemas or names, {1 allows, 2 schema} of a boolean. */
+function schemaOr(type: string, bytes: Buffer, depth: number): unknown {
+  const found = [...records(bytes)]
+  const schema = found.find(({ number }) => number === (type === 'schemaOrBool' ? 2 : 1))
+  if (schema !== undefined) return decodeValue(schemaMessage, schema.value, depth)
+  if (type === 'schemaOrBool') return found[0]?.value === 1
+  return found.filter(({ number }) => number === 2).map(({ value }) => decodeValue(type === 'schemaOrNames' ? 'string' : schemaMessage, value, depth))
 }
 
 function known(name: string): Message {

@@ -3,7 +3,7 @@
 //
 //     object  | 6b 38 73 00 | runtime.Unknown: 1 TypeMeta {1 apiVersion, 2 kind}, 2 the message, 3 contentEncoding, 4 contentType |
 //     watch   | length, big-endian (32) | WatchEvent: 1 type, 2 RawExtension {1 an object as above} | …
-import { kindMessage, message } from './table.ts'
+import { kindMessage, message, schemaMessage } from './table.ts'
 import type { Field, Message } from './table.ts'
 import { BackwardWriter } from './wire.ts'
 
@@ -145,6 +145,7 @@ function writeValue(writer: BackwardWriter, number: number, type: string, value:
   else if (type === 'quantity') writeText(writer, 1, String(value))
   else if (type === 'raw') writeText(writer, 1, JSON.stringify(value))
   else if (type === 'intOrString') writeIntOrString(writer, value as number | string)
+  else if (type.startsWith('schemaOr')) writeSchemaOr(writer, type, value)
   else if (type.startsWith('items/')) {
     const list = value as readonly unknown[]
     for (let i = list.length - 1; i >= 0; i--) writeValue(writer, 1, type.slice('items/'.length), list[i])
@@ -188,4 +189,15 @@ function writeIntOrString(writer: BackwardWriter, value: number | string): void 
   }
   writer.varint(value)
   writer.tag(2, 0)
+}
+
+/** What may stand instead of a schema: a list of schemas or names {1 schema, 2 list}, or a boolean {1 allows, 2 schema}. */
+function writeSchemaOr(writer: BackwardWriter, type: string, value: unknown): void {
+  const isBool = type === 'schemaOrBool'
+  if (Array.isArray(value)) {
+    for (let i = value.length - 1; i >= 0; i--) writeValue(writer, 2, type === 'schemaOrNames' ? 'string' : schemaMessage, value[i])
+    return
+  }
+  if (typeof value === 'object') writeValue(writer, isBool ? 2 : 1, schemaMessage, value)
+  if (isBool) writeValue(writer, 1, 'bool', value !== false)
 }

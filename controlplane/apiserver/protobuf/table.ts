@@ -19,6 +19,9 @@ export interface Message {
   readonly fields: readonly Field[]
 }
 
+/** What `schemaOrList`, `schemaOrBool` and `schemaOrNames` hold, if it is a schema. */
+export const schemaMessage = 'apiextensions.v1.JSONSchemaProps'
+
 type Table = Readonly<Record<string, Readonly<Record<string, string>>>>
 
 const tables = new Map<string, Table | undefined>()
