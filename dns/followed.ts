@@ -12,17 +12,25 @@ export type OnChange = (old: KubeObject | undefined, next: KubeObject | undefine
 
 const triggerAnnotation = 'endpoints.kubernetes.io/last-change-trigger-time'
 
+export interface FollowOptions extends InformerOptions {
+  readonly onChange: OnChange
+  /** What is kept of an object; left out, what its kind says. */
+  readonly keep?: ((object: KubeObject) => KubeObject) | undefined
+}
+
 export class Followed {
   readonly kind: Kind
   readonly informer: Informer<KubeObject>
   readonly #onChange: OnChange
+  readonly #keepOf: (object: KubeObject) => KubeObject
   readonly #restored = new Map<string, KubeObject>()
   /** What is not kept of an object, but for as long as it comes. */
   readonly #begunAt = new WeakMap<KubeObject, number>()
 
-  constructor(client: Client, resource: Resource<KubeObject>, { onChange, ...options }: InformerOptions & { readonly onChange: OnChange }) {
+  constructor(client: Client, resource: Resource<KubeObject>, { onChange, keep, ...options }: FollowOptions) {
     this.kind = resource.plural as Kind
     this.#onChange = onChange
+    this.#keepOf = keep ?? keptOf[this.kind]
     this.informer = new Informer(client, resource, { ...options, transform: (object) => this.#keep(object) })
     this.informer.onChange(({ old, new: next }) => {
       const key = objectKey(next ?? old ?? { metadata: {} })
@@ -53,7 +61,7 @@ export class Followed {
   }
 
   #keep(object: KubeObject): KubeObject {
-    const kept = keptOf[this.kind](object)
+    const kept = this.#keepOf(object)
     const begunAt = Date.parse(object.metadata.annotations?.[triggerAnnotation] ?? '')
     if (!Number.isNaN(begunAt)) this.#begunAt.set(kept, begunAt)
     return kept

@@ -9,6 +9,7 @@ import { defaultTtlSeconds } from './names.ts'
 import { inherit, offer } from './server/hand-over.ts'
 import { Serving } from './serving.ts'
 import { canonical } from './wire/index.ts'
+import { everything } from './zone/exposed.ts'
 
 export { searchDomains } from './answers/autopath.ts'
 export { queryNames } from './query.ts'
@@ -89,8 +90,8 @@ export async function startDns(options: DnsOptions): Promise<DnsServer> {
   }
 }
 
-function settingsOf({ zone, pods, ttlSeconds = defaultTtlSeconds, upstreams, stubs = [], autopath, rateLimit = 0, queryLogEvery = 0 }: DnsOptions): Settings {
-  return { zone: canonical(zone), pods, ttlSeconds, upstreams, stubs, autopath, rateLimit, queryLogEvery }
+function settingsOf({ zone, pods, ttlSeconds = defaultTtlSeconds, upstreams, stubs = [], exposed = everything, autopath, rateLimit = 0, queryLogEvery = 0 }: DnsOptions): Settings {
+  return { zone: canonical(zone), pods, ttlSeconds, upstreams, stubs, exposed, autopath, rateLimit, queryLogEvery }
 }
 
 function noFiles(path: string): string {

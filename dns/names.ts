@@ -14,6 +14,7 @@ import { localNames } from './answers/local-names.ts'
 import { refusals } from './answers/refusals.ts'
 import { reverseZone } from './answers/reverse-zone.ts'
 import { Followed } from './followed.ts'
+import type { FollowOptions } from './followed.ts'
 import { NetworkExchange } from './forward/exchange.ts'
 import { Forwarder } from './forward/forwarder.ts'
 import { Loops } from './forward/loops.ts'
@@ -24,7 +25,9 @@ import { loadSnapshot, saveSnapshot } from './snapshot.ts'
 import { addressBytes, canonical } from './wire/index.ts'
 import { ClusterIndex } from './zone/cluster-index.ts'
 import type { PodMode } from './zone/cluster-index.ts'
-import { serviceNameLabel } from './zone/kept.ts'
+import { everything } from './zone/exposed.ts'
+import type { Exposed } from './zone/exposed.ts'
+import { keptWithPodNames, serviceNameLabel } from './zone/kept.ts'
 import { PodOwners } from './zone/pod-owners.ts'
 
 export interface NamesOptions {
@@ -32,6 +35,8 @@ export interface NamesOptions {
   /** `cluster.local`, with or without the dot at the end. */
   readonly zone: string
   readonly pods: PodMode
+  /** Which objects have names; left out, all. */
+  readonly exposed?: Exposed | undefined
   /** Search on the server's side for pods, and the search domains that they have from their hosts; left out: none. */
   readonly autopath?: { readonly hostDomains: readonly string[] } | undefined
   /** Servers for names that are not the cluster's; none: such names are refused. */
@@ -80,24 +85,26 @@ export class ClusterNames {
 
   constructor(options: NamesOptions) {
     this.#options = options
-    const { client, clock, random, randomInt, log, stubs = [], ttlSeconds = defaultTtlSeconds } = options
+    const { client, clock, random, randomInt, log, stubs = [], ttlSeconds = defaultTtlSeconds, exposed = everything } = options
     const index = new ClusterIndex({
       zone: canonical(options.zone), pods: options.pods, ttlSeconds, negativeTtlSeconds: ttlSeconds, now: () => clock.now(),
-      serverAddresses: options.serverAddresses.flatMap((address) => addressBytes(address) ?? []),
+      serverAddresses: options.serverAddresses.flatMap((address) => addressBytes(address) ?? []), exposed,
     })
     const owners = new PodOwners()
-    const follow = <T extends KubeObject>(resource: Resource<T>, set: (old: T | undefined, next: T | undefined) => void): Followed => {
+    const isExposed = ({ metadata: { namespace, name = '' } }: KubeObject): boolean => exposed.namespaces.length === 0 || exposed.namespaces.includes(namespace ?? name)
+    const follow = <T extends KubeObject>(resource: Resource<T>, set: (old: T | undefined, next: T | undefined) => void, more: Omit<FollowOptions, 'onChange'> = {}): Followed => {
       const onChange = (old: KubeObject | undefined, next: KubeObject | undefined, begunAt?: number): void => {
+        if (!isExposed(next ?? old ?? { metadata: {} })) return
         this.#changed = true
         set(old as T | undefined, next as T | undefined)
         if (begunAt !== undefined && next !== undefined) this.#measure(next, begunAt)
       }
-      return new Followed(client, resource, { clock, random, log, onChange })
+      return new Followed(client, resource, { clock, random, log, onChange, ...more })
     }
     this.#followed = [
-      follow(services, (old, next) => index.setService(old, next)),
-      follow(endpointSlices, (old, next) => index.setSlice(old, next)),
-      follow(namespaces, (old, next) => index.setNamespace(old, next)),
+      follow(services, (old, next) => index.setService(old, next), selected(exposed.labels)),
+      ...(exposed.endpoints ? [follow(endpointSlices, (old, next) => index.setSlice(old, next), exposed.endpointPodNames ? { keep: keptWithPodNames } : {})] : []),
+      follow(namespaces, (old, next) => index.setNamespace(old, next), selected(exposed.namespaceLabels)),
       ...(options.pods === 'verified' || options.autopath !== undefined ? [follow(pods, (old, next) => {
         if (options.pods === 'verified') index.setPod(old, next)
         owners.setPod(old, next)
@@ -151,6 +158,12 @@ export class ClusterNames {
     return this.outside.takes('.')
   }
 
+  /** A snapshot is of use to who exposes the same. */
+  get #snapshotZone(): string {
+    const { zone, exposed } = this.#options
+    return exposed === undefined || JSON.stringify(exposed) === JSON.stringify(everything) ? canonical(zone) : `${canonical(zone)} ${JSON.stringify(exposed)}`
+  }
+
   get #hasSynced(): boolean {
     return this.#followed.every(({ informer }) => informer.hasSynced())
   }
@@ -174,10 +187,10 @@ export class ClusterNames {
 
   /** Takes what the snapshot has, when there is one; to be called before `start`. */
   async restore(): Promise<void> {
-    const { snapshot: file, zone, log, clock } = this.#options
+    const { snapshot: file, log, clock } = this.#options
     if (file === undefined) return
     try {
-      const snapshot = await loadSnapshot(file, canonical(zone), this.#followed.map(({ kind }) => kind))
+      const snapshot = await loadSnapshot(file, this.#snapshotZone, this.#followed.map(({ kind }) => kind))
       if (snapshot === undefined) return
       for (const followed of this.#followed) followed.restore(snapshot.objects[followed.kind] ?? [])
       this.#restored = true
@@ -200,15 +213,19 @@ export class ClusterNames {
   }
 
   #save(): void {
-    const { snapshot: file, clock, zone, log } = this.#options
+    const { snapshot: file, clock, log } = this.#options
     if (file === undefined) return
     this.#changed = false
     const begun = clock.monotonicMs()
     this.#saveAtMs = Number.POSITIVE_INFINITY
     const objects = Object.fromEntries(this.#followed.map(({ kind, informer }) => [kind, informer.list()]))
     const currentAt = this.#currentAt ?? clock.now()
-    this.#saving = this.#saving.then(() => saveSnapshot(file, { zone: canonical(zone), currentAt, objects })).catch((error: unknown) => log.warn('cannot save what is known', { error })).then(() => {
+    this.#saving = this.#saving.then(() => saveSnapshot(file, { zone: this.#snapshotZone, currentAt, objects })).catch((error: unknown) => log.warn('cannot save what is known', { error })).then(() => {
       this.#saveAtMs = begun + Math.max(saveEveryMs, (clock.monotonicMs() - begun) / saveShare)
     })
   }
+}
+
+function selected(labelSelector: string): Pick<FollowOptions, 'labelSelector'> {
+  return labelSelector === '' ? {} : { labelSelector }
 }

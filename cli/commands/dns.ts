@@ -18,6 +18,12 @@ interface NamesFlags {
   readonly resolvConf?: string
   readonly stub?: readonly string[]
   readonly autopath?: boolean
+  readonly namespaces?: readonly string[]
+  readonly labels?: string
+  readonly namespaceLabels?: string
+  readonly endpoints?: boolean
+  readonly ignoreEmptyServices?: boolean
+  readonly endpointPodNames?: boolean
   readonly ttl?: number
 }
 
@@ -65,8 +71,10 @@ export async function runQuery(name: string, type: string, flags: NamesFlags & {
   process.exit(answeredBy === undefined ? 1 : 0)
 }
 
-function namesOptions({ kubeconfig, zone, pods, upstream, resolvConf, stub = [], ttl, autopath = false }: NamesFlags & { readonly kubeconfig: string }): Omit<DnsOptions, 'listen' | 'log' | 'health' | 'snapshot'> {
+function namesOptions({ kubeconfig, zone, pods, upstream, resolvConf, stub = [], ttl, autopath = false, ...more }: NamesFlags & { readonly kubeconfig: string }): Omit<DnsOptions, 'listen' | 'log' | 'health' | 'snapshot'> {
+  const { namespaces = [], labels = '', namespaceLabels = '', endpoints = true, ignoreEmptyServices = false, endpointPodNames = false } = more
+  const exposed = { namespaces, labels, namespaceLabels, endpoints, ignoreEmptyServices, endpointPodNames }
   const resolver = resolvConf === undefined ? '' : readFileSync(resolvConf, 'utf8')
   const upstreams = upstream?.map(parseUpstream) ?? parseResolvConf(resolver)
-  return { client: clientFrom(kubeconfig), zone, pods, upstreams, autopath: autopath ? { hostDomains: searchDomains(resolver) } : undefined, stubs: stub.map(parseStub), ...(ttl === undefined ? {} : { ttlSeconds: ttl }), clock: systemClock, random: Math.random, randomInt: (max) => randomInt(max) }
+  return { client: clientFrom(kubeconfig), zone, pods, upstreams, exposed, autopath: autopath ? { hostDomains: searchDomains(resolver) } : undefined, stubs: stub.map(parseStub), ...(ttl === undefined ? {} : { ttlSeconds: ttl }), clock: systemClock, random: Math.random, randomInt: (max) => randomInt(max) }
 }

@@ -3,10 +3,15 @@
  */
 import { parseStub } from '../forward/outside.ts'
 import { readCorefile } from './corefile.ts'
-import { numberOf, podModeOf, upstreamsOf, zoneOf } from './settings.ts'
+import { numberOf, podModeOf, selectorOf, upstreamsOf, zoneOf } from './settings.ts'
 import type { Read, ReadOptions, Settings } from './settings.ts'
 
-type Keys = Readonly<Record<string, (text: string, options: ReadOptions) => Partial<Settings>>>
+/** Of what is exposed, each key says its own part. */
+interface Part extends Partial<Omit<Settings, 'exposed'>> {
+  readonly exposed?: Partial<Settings['exposed']>
+}
+
+type Keys = Readonly<Record<string, (text: string, options: ReadOptions) => Part>>
 
 const keys: Keys = {
   zone: (text) => ({ zone: zoneOf(text) }),
@@ -15,6 +20,12 @@ const keys: Keys = {
   upstream: (text, { readFile }) => ({ upstreams: words(text).flatMap((word) => upstreamsOf(word, readFile)) }),
   stub: (text) => ({ stubs: words(text).map(parseStub) }),
   autopath: (text, { base }) => ({ autopath: switchOf('autopath', text) ? (base.autopath ?? { hostDomains: [] }) : undefined }),
+  'namespaces': (text) => ({ exposed: { namespaces: words(text) } }),
+  'labels': (text) => ({ exposed: { labels: selectorOf(text) } }),
+  'namespace-labels': (text) => ({ exposed: { namespaceLabels: selectorOf(text) } }),
+  'endpoints': (text) => ({ exposed: { endpoints: switchOf('endpoints', text) } }),
+  'ignore-empty-services': (text) => ({ exposed: { ignoreEmptyServices: switchOf('ignore-empty-services', text) } }),
+  'endpoint-pod-names': (text) => ({ exposed: { endpointPodNames: switchOf('endpoint-pod-names', text) } }),
   'rate-limit': (text) => ({ rateLimit: numberOf('rate-limit', text, 10_000_000) }),
   'query-log': (text) => ({ queryLogEvery: numberOf('query-log', text, 10_000_000) }),
 }
@@ -29,7 +40,8 @@ export function readSettings(data: Readonly<Record<string, string>>, options: Re
   const unknown = Object.keys(own).filter((key) => !Object.hasOwn(keys, key))
   if (unknown.length > 0) throw new Error(`Cannot read the configuration: there is no key ${unknown.join(', ')}; known are ${Object.keys(keys).join(', ')}, and Corefile`)
   const parts = Object.entries(own).map(([key, text]) => keys[key]?.(text.trim(), options) ?? {})
-  return { settings: Object.assign({}, options.base, ...parts) as Settings, notes: [] }
+  const exposed = Object.assign({}, options.base.exposed, ...parts.flatMap((part) => part.exposed ?? [])) as Settings['exposed']
+  return { settings: { ...Object.assign({}, options.base, ...parts) as Settings, exposed }, notes: [] }
 }
 
 function switchOf(key: string, text: string): boolean {

@@ -7,10 +7,11 @@ import { createLogger } from '../../api/log.ts'
 import type { ConfigMap } from '../../api/types.ts'
 import { FakeApi } from '../test-support/fake-api.ts'
 import { data, namespace, start, web } from '../test-support/started.ts'
+import { everything } from '../zone/exposed.ts'
 import { readSettings } from './config-map.ts'
 import type { Read, Settings } from './settings.ts'
 
-const base: Settings = { zone: 'cluster.local.', pods: 'verified', ttlSeconds: 5, upstreams: [], stubs: [], autopath: undefined, rateLimit: 0, queryLogEvery: 0 }
+const base: Settings = { zone: 'cluster.local.', pods: 'verified', ttlSeconds: 5, upstreams: [], stubs: [], exposed: everything, autopath: undefined, rateLimit: 0, queryLogEvery: 0 }
 const readFile = (path: string): string => {
   if (path === '/etc/resolv.conf') return 'nameserver 192.0.2.53\nnameserver 192.0.2.54\n'
   throw new Error(`Cannot read ${path}`)
@@ -18,7 +19,7 @@ const readFile = (path: string): string => {
 const read = (map: Record<string, string>): Read => readSettings(map, { base, readFile })
 
 /** Settings as the flags that say the same. */
-function flags({ zone, pods, ttlSeconds, upstreams, stubs, autopath, rateLimit, queryLogEvery }: Settings): string {
+function flags({ zone, pods, ttlSeconds, upstreams, stubs, exposed, autopath, rateLimit, queryLogEvery }: Settings): string {
   const server = ({ address, port, tls, https }: Settings['upstreams'][number]): string => {
     const usual = https === undefined ? (tls === undefined ? 53 : 853) : 443
     const scheme = https === undefined ? (tls === undefined ? '' : 'tls://') : 'https://'
@@ -27,14 +28,16 @@ function flags({ zone, pods, ttlSeconds, upstreams, stubs, autopath, rateLimit, 
   return [
     zone === 'cluster.local.' ? '' : `--zone ${zone.slice(0, -1)}`, `--pods ${pods}`, ttlSeconds === 5 ? '' : `--ttl ${ttlSeconds}`, ...upstreams.map((one) => `--upstream ${server(one)}`),
     ...stubs.map((stub) => `--stub ${stub.zone.slice(0, -1)}=${stub.upstreams.map(server).join(',')}`), autopath === undefined ? '' : '--autopath',
+    exposed.namespaces.length === 0 ? '' : `--namespaces ${exposed.namespaces.join(',')}`, exposed.labels === '' ? '' : `--labels '${exposed.labels}'`, exposed.namespaceLabels === '' ? '' : `--namespace-labels '${exposed.namespaceLabels}'`,
+    exposed.endpoints ? '' : '--no-endpoints', exposed.ignoreEmptyServices ? '--ignore-empty-services' : '', exposed.endpointPodNames ? '--endpoint-pod-names' : '',
     rateLimit === 0 ? '' : `--rate-limit ${rateLimit}`, queryLogEvery === 0 ? '' : `--query-log ${queryLogEvery}`,
   ].filter((flag) => flag !== '').join(' ')
 }
 
 t.test('keys are named as the flags, and those that are left out are as the flags say', (t) => {
   t.same(read({}).settings, base)
-  t.equal(flags(read({ 'zone': 'k8s.example', 'pods': 'insecure', 'ttl': '30', 'upstream': '192.0.2.1\ntls://192.0.2.2#dns.example', 'stub': 'corp.example=10.0.0.1,10.0.0.2:5353\nlab.example=10.0.0.3', 'autopath': 'true', 'rate-limit': '1000', 'query-log': '10\n' }).settings),
-    '--zone k8s.example --pods insecure --ttl 30 --upstream 192.0.2.1 --upstream tls://192.0.2.2#dns.example --stub corp.example=10.0.0.1,10.0.0.2:5353 --stub lab.example=10.0.0.3 --autopath --rate-limit 1000 --query-log 10')
+  t.equal(flags(read({ 'zone': 'k8s.example', 'pods': 'insecure', 'ttl': '30', 'upstream': '192.0.2.1\ntls://192.0.2.2#dns.example', 'stub': 'corp.example=10.0.0.1,10.0.0.2:5353\nlab.example=10.0.0.3', 'autopath': 'true', 'rate-limit': '1000', 'query-log': '10\n', 'namespaces': 'a b', 'labels': 'app=web,tier in (x, y)', 'namespace-labels': '!hidden', 'endpoints': 'false', 'ignore-empty-services': 'true', 'endpoint-pod-names': 'true' }).settings),
+    "--zone k8s.example --pods insecure --ttl 30 --upstream 192.0.2.1 --upstream tls://192.0.2.2#dns.example --stub corp.example=10.0.0.1,10.0.0.2:5353 --stub lab.example=10.0.0.3 --autopath --namespaces a,b --labels 'app=web,tier in (x, y)' --namespace-labels '!hidden' --no-endpoints --ignore-empty-services --endpoint-pod-names --rate-limit 1000 --query-log 10")
   t.equal(flags(read({ upstream: '/etc/resolv.conf' }).settings), '--pods verified --upstream 192.0.2.53 --upstream 192.0.2.54')
   t.end()
 })
@@ -43,11 +46,11 @@ t.test('what cannot be used is refused, with what is wrong', (t) => {
   for (const [map, why] of [
     [{ tll: '5' }, /there is no key tll; known are zone, pods, ttl/], [{ ttl: '-1' }, /ttl must be a whole number up to 3600, not "-1"/], [{ ttl: '4000' }, /up to 3600/], [{ pods: 'all' }, /pods are disabled, insecure, verified/],
     [{ zone: 'a b' }, /is no zone/], [{ upstream: 'dns.example' }, /Cannot use name server "dns.example"/], [{ upstream: '/nowhere' }, /Cannot read \/nowhere/], [{ stub: 'x' }, /Cannot use stub zone/], [{ autopath: 'yes' }, /true or false/],
-    [{ Corefile: '. {\n}\n', ttl: '5' }, /beside a Corefile there can be no ttl/], [{ constructor: 'x' }, /there is no key constructor/],
+    [{ Corefile: '. {\n}\n', ttl: '5' }, /beside a Corefile there can be no ttl/], [{ constructor: 'x' }, /there is no key constructor/], [{ labels: 'a b' }, /is no label selector/], [{ 'namespace-labels': 'app in a' }, /is no label selector/], [{ endpoints: 'none' }, /true or false/],
   ] as const) t.throws(() => read(map), why, JSON.stringify(map))
   for (const [corefile, why] of [
     ['', /no server block/], ['. {\n errors\n', /a block is not closed/], ['errors\n', /stands outside of a block/], ['}\n', /a brace stands where none is expected/], ['. {\n hosts {\n  10.0.0.1 a\n }\n}', /the plugin hosts is not there/],
-    ['. {\n constructor\n}', /the plugin constructor is not there/], ['. {\n kubernetes cluster.local {\n  namespaces a\n }\n}', /kubernetes has no namespaces here/], ['. {\n kubernetes cluster.local {\n  pods some\n }\n}', /pods are/],
+    ['. {\n constructor\n}', /the plugin constructor is not there/], ['. {\n kubernetes cluster.local {\n  upstream\n }\n}', /kubernetes has no upstream here/], ['. {\n kubernetes cluster.local {\n  fallthrough\n }\n}', /zones of addresses only/], ['. {\n kubernetes cluster.local {\n  ignore all\n }\n}', /ignore all is not there/], ['. {\n kubernetes cluster.local {\n  pods some\n }\n}', /pods are/],
     ['. {\n forward .\n}', /forward needs a zone and servers/], ['. {\n forward . 10.0.0.1 {\n  except a.test\n }\n}', /forward has no except here/], ['. {\n import *.conf\n}', /there is no snippet \*\.conf/], ['. {\n autopath /etc/resolv.conf\n}', /with @kubernetes only/],
     ['tls://. {\n errors\n}', /--tls-listen/], ['. {\n kubernetes\n}', /kubernetes needs a zone/], ['(a) {\n import a\n}\n. {\n import a\n}', /cannot import another/],
   ] as const) t.throws(() => read({ Corefile: corefile }), why, corefile)

@@ -5,7 +5,9 @@
 import type { StubZone } from '../forward/outside.ts'
 import type { Upstream } from '../forward/upstream.ts'
 import { canonical } from '../wire/index.ts'
-import { numberOf, podModeOf, upstreamsOf, zoneOf } from './settings.ts'
+import { everything } from '../zone/exposed.ts'
+import type { Exposed } from '../zone/exposed.ts'
+import { numberOf, podModeOf, selectorOf, upstreamsOf, zoneOf } from './settings.ts'
 import type { Read, ReadOptions, Settings } from './settings.ts'
 
 interface Directive {
@@ -37,6 +39,16 @@ const plugins: Readonly<Record<string, Plugin>> = {
   bind: byFlag, health: byFlag, ready: byFlag, prometheus: byFlag, tls: byFlag,
 }
 
+/** Options of the plugin kubernetes that say which objects have names. */
+const exposing: Readonly<Record<string, (values: readonly string[]) => Partial<Exposed>>> = {
+  namespaces: (values) => ({ namespaces: values }),
+  labels: (values) => ({ labels: selectorOf(values.join(' ')) }),
+  namespace_labels: (values) => ({ namespaceLabels: selectorOf(values.join(' ')) }),
+  noendpoints: () => ({ endpoints: false }),
+  ignore: ([what]) => (what === 'empty_service' ? { ignoreEmptyServices: true } : refuse(`ignore ${what ?? ''} is not there`)),
+  endpoint_pod_names: () => ({ endpointPodNames: true }),
+}
+
 /** What may stand within a plugin without changing an answer. */
 const kubernetesOptions = new Set(['endpoint', 'tls', 'kubeconfig', 'apiserver_qps', 'apiserver_burst', 'apiserver_max_inflight', 'startup_timeout', 'fallthrough'])
 const forwardOptions = new Set(['max_fails', 'expire', 'policy', 'health_check', 'max_concurrent', 'prefer_udp', 'max_idle_conns', 'failfast_all_unhealthy_upstreams', 'next', 'failover'])
@@ -66,12 +78,16 @@ function kubernetes({ words, body }: Directive, draft: Draft): void {
   const zone = words.find((word) => !/arpa\.?$/.test(word)) ?? draft.zones.find((one) => one !== '.')
   if (zone === undefined) refuse('the plugin kubernetes needs a zone')
   let settings: Partial<Settings> = { zone: zoneOf(zone), ttlSeconds: 5, pods: 'disabled' }
-  for (const { name, words: [value = ''] } of body) {
-    if (name === 'pods') settings = { ...settings, pods: podModeOf(value) }
+  let exposed = everything
+  for (const { name, words: values } of body) {
+    const [value = ''] = values
+    if (Object.hasOwn(exposing, name)) exposed = { ...exposed, ...exposing[name]?.(values) }
+    else if (name === 'pods') settings = { ...settings, pods: podModeOf(value) }
     else if (name === 'ttl') settings = { ...settings, ttlSeconds: numberOf('ttl', value, 3600) }
+    else if (name === 'fallthrough' && (values.length === 0 || values.some((one) => !/arpa\.?$/.test(one)))) refuse('fallthrough is there for the zones of addresses only')
     else if (!kubernetesOptions.has(name)) refuse(`kubernetes has no ${name} here`)
   }
-  draft.settings = { ...draft.settings, ...settings }
+  draft.settings = { ...draft.settings, ...settings, exposed }
 }
 
 function forward({ words: [from = '', ...to], body }: Directive, draft: Draft, { readFile }: ReadOptions): void {

@@ -4,6 +4,7 @@ import { parseResolvConf, parseUpstream } from '../forward/resolv-conf.ts'
 import type { Upstream } from '../forward/upstream.ts'
 import { canonical } from '../wire/index.ts'
 import type { PodMode } from '../zone/cluster-index.ts'
+import type { Exposed } from '../zone/exposed.ts'
 
 export interface Settings {
   /** Canonical. */
@@ -12,6 +13,7 @@ export interface Settings {
   readonly ttlSeconds: number
   readonly upstreams: readonly Upstream[]
   readonly stubs: readonly StubZone[]
+  readonly exposed: Exposed
   /** With search on the server's side, the search domains of the hosts. */
   readonly autopath: { readonly hostDomains: readonly string[] } | undefined
   /** Answers a second for each client; 0: no limit. */
@@ -45,6 +47,15 @@ export function upstreamsOf(text: string, readFile: (path: string) => string): U
 export function zoneOf(text: string): string {
   if (!/^[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?$/i.test(text)) throw new Error(`Cannot read the configuration: ${JSON.stringify(text)} is no zone, such as cluster.local`)
   return canonical(text)
+}
+
+/** A label selector, as `kubectl -l` takes it. */
+export function selectorOf(text: string): string {
+  const key = '[a-z0-9]([-a-z0-9._/]*[a-z0-9])?'
+  const value = '[a-z0-9]?([-a-z0-9._]*[a-z0-9])?'
+  const term = `\\s*(!?${key}|${key}\\s*(=|==|!=)\\s*${value}|${key}\\s+(in|notin)\\s*\\(\\s*${value}(\\s*,\\s*${value})*\\s*\\))\\s*`
+  if (!new RegExp(`^${term}(,${term})*$`, 'i').test(text)) throw new Error(`Cannot read the configuration: ${JSON.stringify(text)} is no label selector, such as app=web,tier in (a,b)`)
+  return text
 }
 
 export function podModeOf(text: string): PodMode {

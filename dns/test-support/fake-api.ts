@@ -5,6 +5,8 @@ import type { KubeObject } from '../../api/types.ts'
 
 interface Open {
   readonly plural: string
+  /** `key=value`, or nothing for all. */
+  readonly selector: string
   send(line: string | undefined): void
 }
 
@@ -21,8 +23,9 @@ export class FakeApi {
     const key = keyOf(plural, object)
     const event = this.#objects.has(key) ? 'MODIFIED' : 'ADDED'
     const stored = { ...object, metadata: { ...object.metadata, resourceVersion: String(++this.#revision) } }
+    const before = this.#objects.get(key)
     this.#objects.set(key, stored)
-    this.#tell(plural, event, stored)
+    this.#tell(plural, event, stored, before)
   }
 
   remove(plural: string, object: KubeObject): void {
@@ -35,8 +38,14 @@ export class FakeApi {
     for (const open of this.#open) open.send(undefined)
   }
 
-  #tell(plural: string, type: string, object: KubeObject): void {
-    for (const open of this.#open) if (open.plural === plural) open.send(`${JSON.stringify({ type, object })}\n`)
+  /** Whoever selects by labels hears of an object that comes to have them as new, and of one that loses them as gone. */
+  #tell(plural: string, type: string, object: KubeObject, before?: KubeObject): void {
+    for (const open of this.#open) {
+      if (open.plural !== plural) continue
+      const [was, is] = [before !== undefined && selects(open.selector, before), selects(open.selector, object)]
+      if (open.selector === '' || is) open.send(`${JSON.stringify({ type: open.selector === '' || was || type === 'DELETED' ? type : 'ADDED', object })}\n`)
+      else if (was) open.send(`${JSON.stringify({ type: 'DELETED', object })}\n`)
+    }
   }
 
   async #answer({ path, signal }: ApiRequest): Promise<ApiResponse> {
@@ -46,16 +55,17 @@ export class FakeApi {
     const single = this.#objects.get(`${kind} ${namespace}/${name}`)
     if (single !== undefined) return { status: 200, headers: {}, body: once(JSON.stringify(single)) }
     const plural = name
-    if (url.searchParams.get('watch') === 'true') return { status: 200, headers: {}, body: this.#watch(plural, signal) }
-    const items = [...this.#objects].filter(([key]) => key.startsWith(`${plural} `)).map(([, object]) => object)
+    const selector = url.searchParams.get('labelSelector') ?? ''
+    if (url.searchParams.get('watch') === 'true') return { status: 200, headers: {}, body: this.#watch(plural, selector, signal) }
+    const items = [...this.#objects].filter(([key, object]) => key.startsWith(`${plural} `) && selects(selector, object)).map(([, object]) => object)
     return { status: 200, headers: {}, body: once(JSON.stringify({ metadata: { resourceVersion: String(this.#revision) }, items })) }
   }
 
-  async *#watch(plural: string, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  async *#watch(plural: string, selector: string, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
     const lines: (string | undefined)[] = []
     let wake = (): void => undefined
     const open: Open = {
-      plural,
+      plural, selector,
       send: (line) => {
         lines.push(line)
         wake()
@@ -74,6 +84,11 @@ export class FakeApi {
       this.#open.delete(open)
     }
   }
+}
+
+function selects(selector: string, { metadata }: KubeObject): boolean {
+  const [key = '', value] = selector.split('=')
+  return selector === '' || metadata.labels?.[key] === value
 }
 
 function keyOf(plural: string, { metadata }: KubeObject): string {

@@ -7,10 +7,12 @@ import { addressBytes, addressRecord, addressText, nsRecord, ptrRecord, reverseN
 import type { ResourceRecord } from '../wire/index.ts'
 import { AddressBook } from './address-book.ts'
 import { BuiltNames } from './built-names.ts'
+import { everything } from './exposed.ts'
+import type { Exposed } from './exposed.ts'
 import { serviceNameLabel } from './kept.ts'
 import { emptyNode, nodeOf } from './node.ts'
 import type { Lookup, Node } from './node.ts'
-import { serviceNames } from './service-names.ts'
+import { hasReadyEndpoint, serviceNames } from './service-names.ts'
 import type { ServiceNames } from './service-names.ts'
 import { Validity } from './validity.ts'
 
@@ -26,6 +28,8 @@ export interface ClusterIndexOptions {
   readonly serverAddresses: readonly Uint8Array[]
   /** Milliseconds since the epoch; the SOA serial is the second of the last change. */
   readonly now: () => number
+  /** Left out: everything. */
+  readonly exposed?: Exposed | undefined
 }
 
 interface ServiceEntry {
@@ -43,6 +47,7 @@ const schemaVersion = '1.1.0'
 
 export class ClusterIndex {
   readonly #options: ClusterIndexOptions
+  readonly #exposed: Exposed
   readonly #services = new Map<string, ServiceEntry>()
   readonly #servicesIn = new Map<string, number>()
   readonly #namespaces = new Set<string>()
@@ -58,6 +63,7 @@ export class ClusterIndex {
 
   constructor(options: ClusterIndexOptions) {
     this.#options = options
+    this.#exposed = options.exposed ?? everything
     this.#serial = Math.floor(options.now() / 1000) % 2 ** 32
   }
 
@@ -107,6 +113,7 @@ export class ClusterIndex {
     if (next === undefined) this.#namespaces.delete(name)
     else this.#namespaces.add(name)
     this.#endExistence()
+    if (this.#isByNamespace) for (const entry of this.#services.values()) if (entry.key.startsWith(`${name}/`)) this.#changed(entry)
   }
 
   setPod(old: Pod | undefined, next: Pod | undefined): void {
@@ -145,7 +152,7 @@ export class ClusterIndex {
     const names = new Set<string>()
     for (const key of this.#addresses.at(text)) {
       const entry = this.#services.get(key)
-      if (entry?.service === undefined) continue
+      if (entry?.service === undefined || (this.#isByNamespace && !this.#namespaces.has(namespaceOf(key)))) continue
       for (const name of this.#build(entry.service, entry).reverse.get(text) ?? []) names.add(name)
     }
     const owner = reverseName(address)
@@ -187,6 +194,10 @@ export class ClusterIndex {
     const entry = this.#services.get(key)
     if (entry?.service === undefined) return { node: undefined, validity, why: `there is no service ${service} in namespace ${namespace}` }
     const names = this.#build(entry.service, entry)
+    if (this.#exposed.ignoreEmptyServices && entry.service.spec.type !== 'ExternalName' && !hasReadyEndpoint(entry.slices)) {
+      entry.validity ??= new Validity()
+      return { node: undefined, validity: entry.validity, why: `service ${service} in namespace ${namespace} has no ready endpoint` }
+    }
     const why = names.nodes.size === 0 ? `service ${service} in namespace ${namespace} has no ready endpoint` : `service ${service} in namespace ${namespace} has no such port or endpoint`
     entry.validity ??= new Validity()
     return { node: names.nodes.get(labels.slice(0, -3).join('.')), validity: entry.validity, why }
@@ -206,8 +217,13 @@ export class ClusterIndex {
     return { node: nodeOf([addressRecord(`${labels.join('.')}.${this.#options.zone}`, this.#options.ttlSeconds, address)]), validity }
   }
 
+  /** Whether it is the namespaces that decide what is there: those that have no names are not watched. */
+  get #isByNamespace(): boolean {
+    return this.#exposed.namespaceLabels !== ''
+  }
+
   #hasNamespace(namespace: string): boolean {
-    return this.#namespaces.has(namespace) || (this.#servicesIn.get(namespace) ?? 0) > 0
+    return this.#namespaces.has(namespace) || (!this.#isByNamespace && (this.#servicesIn.get(namespace) ?? 0) > 0)
   }
 
   #entry(key: string): ServiceEntry {
@@ -242,6 +258,10 @@ export class ClusterIndex {
   #advanceSerial(): void {
     this.#serial = Math.max(this.#serial, Math.floor(this.#options.now() / 1000) % 2 ** 32)
   }
+}
+
+function namespaceOf(key: string): string {
+  return key.slice(0, key.indexOf('/'))
 }
 
 function keyOf(object: Service | undefined): string {

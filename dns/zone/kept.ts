@@ -6,6 +6,13 @@ export const serviceNameLabel = 'kubernetes.io/service-name'
 /** Kinds by their plural. */
 export type Kind = 'services' | 'endpointslices' | 'namespaces' | 'pods'
 
+/** Endpoints with the names of their pods, where they have no hostname of their own. */
+export function keptWithPodNames(object: KubeObject): KubeObject {
+  const slice = object as EndpointSlice
+  const endpoints = slice.endpoints?.map((endpoint) => ({ ...endpoint, hostname: endpoint.hostname ?? (endpoint.targetRef?.kind === 'Pod' ? endpoint.targetRef.name : undefined) }))
+  return keptOf.endpointslices({ ...slice, endpoints } as EndpointSlice)
+}
+
 export const keptOf: Readonly<Record<Kind, (object: KubeObject) => KubeObject>> = {
   services: (object) => {
     const { metadata, spec } = object as Service

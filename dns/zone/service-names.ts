@@ -144,6 +144,11 @@ class Builder {
   }
 }
 
+/** Whether a service has an endpoint that is to be named. */
+export function hasReadyEndpoint(slices: readonly EndpointSlice[]): boolean {
+  return namedEndpoints(slices).length > 0
+}
+
 /** Ready endpoints by host name. An unset `ready` counts as ready; slices of services that publish unready addresses say ready themselves. */
 function namedEndpoints(slices: readonly EndpointSlice[]): NamedEndpoint[] {
   const byHost = new Map<string, NamedEndpoint>()
