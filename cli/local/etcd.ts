@@ -12,8 +12,8 @@ const state = '/var/lib/fairway'
 const [clientPort, peerPort] = [2379, 2380]
 
 /** Refuses where there is no etcd to be run. */
-export function requireEtcd(path = process.env['PATH'] ?? ''): void {
-  const isThere = [...path.split(':'), '/usr/bin', '/usr/local/bin'].some((folder) => {
+export function requireEtcd(folders: readonly string[] = [...(process.env['PATH'] ?? '').split(':'), '/usr/bin', '/usr/local/bin']): void {
+  const isThere = folders.some((folder) => {
     try {
       accessSync(join(folder, 'etcd'), constants.X_OK)
       return true
@@ -53,10 +53,10 @@ export function etcdFlags(config: ClusterConfigFile, host: string): string[] {
  * Gives each control plane's host its keys: those that all API servers must have in common, and its member's. A node has certificates of the cluster's
  * authority, so etcd, which lets in whoever has one of its authority, needs another. Its key is not kept: nobody joins later.
  */
-export async function shareKeys(config: ClusterConfigFile): Promise<void> {
+export async function shareKeys(config: ClusterConfigFile, folderOf = (host: string) => `${clusterPaths(config.name).host(host).varLib}/fairway`): Promise<void> {
   const [first = '', ...others] = controlPlaneHosts(config)
   const folder = (host: string, name: string): string => {
-    const path = `${clusterPaths(config.name).host(host).varLib}/fairway/${name}`
+    const path = `${folderOf(host)}/${name}`
     mkdirSync(path, { recursive: true, mode: 0o700 })
     return path
   }
