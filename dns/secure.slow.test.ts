@@ -110,6 +110,22 @@ t.test('what HTTPS has to say about an answer, and about what is no question', a
   t.equal(byOne, 200, 'and by HTTP/1.1')
 })
 
+t.test('the rate limit holds for every way to ask: a connection ends, HTTPS says 429', async (t) => {
+  const { tls, https, port } = await startSecure(t, { rateLimit: 2 })
+  const session = connectHttp2(`https://127.0.0.1:${https}`, { ca })
+  t.teardown(() => session.close())
+  const get = async (): Promise<number> => (await overHttp2(session, { ':path': `/dns-query?dns=${query('web.default.svc.cluster.local').toString('base64url')}` })).status
+  t.same([await get(), await get(), await get()], [200, 200, 429])
+  const framed = packet.streamEncode({ type: 'query', id: 1, questions: [{ name: 'web.default.svc.cluster.local', type: 'A' }] })
+  for (const socket of [connectTcp(port, '127.0.0.1'), connect({ port: tls, host: '127.0.0.1', ca })]) {
+    let received = 0
+    socket.on('data', (data: Buffer) => (received += data.length)).on('error', () => undefined)
+    socket.write(framed)
+    await new Promise((resolve) => socket.once('close', resolve))
+    t.equal(received, 0)
+  }
+})
+
 t.test('who is silent or slow with TLS is let go, as by TCP, and the rest are served', async (t) => {
   const { tls, https } = await startSecure(t, { tcp: { idleMs: 400 } })
   const ended = (socket: { on(event: 'error', listener: () => void): unknown; once(event: 'close', listener: () => void): unknown }): Promise<void> => new Promise((resolve) => {
