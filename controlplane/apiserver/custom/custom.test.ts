@@ -31,7 +31,7 @@ const version = (name: string, more: Json = {}): Json => ({
   name, served: true, storage: name === 'v1', schema: { openAPIV3Schema: { type: 'object', properties: { spec, status: { type: 'object', properties: { ready: { type: 'boolean' }, replicas: { type: 'integer' } } } } } },
   subresources: { status: {}, scale: { specReplicasPath: '.spec.size', statusReplicasPath: '.status.replicas' } },
   additionalPrinterColumns: [{ name: 'Size', type: 'integer', jsonPath: '.spec.size' }, { name: 'Heavy', type: 'string', jsonPath: '.spec.parts[?(@.id=="b")].weight' }, { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' }],
-  selectableFields: [{ jsonPath: '.spec.color' }], ...more,
+  selectableFields: more['schema'] === undefined ? [{ jsonPath: '.spec.color' }] : [], ...more,
 })
 const definition = (versions: readonly Json[] = [version('v1')]): Json => ({
   apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', metadata: { name: 'widgets.example.com' },
@@ -143,7 +143,25 @@ t.test('what is not structural, or contradicts itself, is refused', async (t) =>
     [withSpec({ type: 'string', pattern: '(' }), /must be a valid regular expression/],
     [withSpec({ type: 'object', 'x-kubernetes-validations': [{ rule: 'self.a ==' }] }), /compilation failed/],
     [withSpec({ type: 'object', 'x-kubernetes-validations': [{ rule: 'other.a' }] }), /compilation failed/],
+    [withSpec({ type: 'object', anyOf: [{ type: 'object' }] }), /anyOf\[0\]\.type: Forbidden: must be empty to be structural/],
+    [withSpec({ type: 'object', allOf: [{ properties: { a: { minimum: 1 } } }] }), /properties\[spec\]\.properties\[a\]: Required value: because it is defined in .*allOf\[0\]\.properties\[a\]/],
+    [withSpec({ type: 'object', not: { default: {} } }), /not\.default: Forbidden: must be undefined to be structural/],
+    [withSpec({ type: 'object', additionalProperties: false }), /additionalProperties cannot be set to false/],
+    [withSpec({ type: 'array', uniqueItems: true, items: { type: 'string' } }), /uniqueItems cannot be set to true/],
+    [withSpec({ type: 'array', 'x-kubernetes-list-type': 'set', items: { type: 'object' } }), /must be atomic as item of a list with x-kubernetes-list-type=set/],
+    [withSpec({ type: 'array', 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['id'], items: { type: 'object', properties: { id: { type: 'string' } } } }), /must have a default or be a required property/],
+    [withSpec({ type: 'string', 'x-kubernetes-int-or-string': true }), /must be empty if x-kubernetes-int-or-string is true/],
+    [definition([version('v1', { selectableFields: [{ jsonPath: '.spec.parts' }] })]), /must point to a field of type string, boolean or integer/],
+    [definition([version('v1', { selectableFields: [{ jsonPath: '.metadata.name' }] })]), /must not point to fields in metadata/],
   ] as const) t.match(await ask(server, 'POST', definitions, body), { status: 422, body: { message } })
+})
+
+t.test('what narrows types that are said elsewhere is structural', async (t) => {
+  const { server } = await startTestServer(t)
+  const port = { 'x-kubernetes-int-or-string': true, anyOf: [{ type: 'integer' }, { type: 'string' }] }
+  const body = { type: 'object', properties: { a: { type: 'integer' }, b: { type: 'string' }, port }, oneOf: [{ required: ['a'] }, { required: ['b'], properties: { a: { minimum: 3 } } }], not: { properties: { b: { enum: ['no'] } } } }
+  const made = await ask(server, 'POST', definitions, definition([version('v1', { schema: { openAPIV3Schema: { type: 'object', properties: { spec: body, metadata: { type: 'object', properties: { name: { type: 'string', maxLength: 10 } } } } } } })]))
+  t.equal(made.status, 201, made.text.slice(0, 400))
 })
 
 t.test('a rule that would take too long is not run', async (t) => {

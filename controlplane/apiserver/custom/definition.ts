@@ -7,10 +7,9 @@ import type { ClientConfig } from '../outbound.ts'
 import { validateClientConfig } from '../resources/validation/admission.ts'
 import { FieldErrors } from '../resources/validation/errors.ts'
 import { parseJsonPath } from './json-path.ts'
-import { expensiveRules, ruleError } from './rules.ts'
+import { expensiveRules } from './rules.ts'
 import type { Schema } from './schema.ts'
-import { patternOf } from '../pattern.ts'
-import { validateValue } from './validate.ts'
+import { checkStructure } from './structural.ts'
 
 export interface DefinitionVersion {
   readonly name: string
@@ -165,13 +164,14 @@ function validateVersions(versions: readonly DefinitionVersion[] | undefined): F
     if (schema === undefined) errors.required(`${at}.schema.openAPIV3Schema`, 'schemas are required')
     else {
       if (schema.type !== 'object') errors.invalid(`${at}.schema.openAPIV3Schema.type`, schema.type ?? '', 'must be object at the root')
-      checkSchema(schema, `${at}.schema.openAPIV3Schema`, errors)
+      checkStructure(schema, `${at}.schema.openAPIV3Schema`, errors)
       for (const { field, detail } of errors.list.length > 0 ? [] : expensiveRules(schema, `${at}.schema.openAPIV3Schema`)) errors.forbidden(field, detail)
     }
     version.additionalPrinterColumns?.forEach((column, j) => {
       if (typeof column.jsonPath !== 'string' || parseJsonPath(column.jsonPath) === undefined) errors.invalid(`${at}.additionalPrinterColumns[${j}].jsonPath`, column.jsonPath, 'must be a valid JSON path')
       errors.oneOf(`${at}.additionalPrinterColumns[${j}].type`, column.type, ['boolean', 'date', 'integer', 'number', 'string'])
     })
+    validateSelectable(version, at, errors)
     const scale = version.subresources?.scale
     if (scale !== undefined && !isBelow('.spec.', scale.specReplicasPath)) errors.invalid(`${at}.subresources.scale.specReplicasPath`, scale.specReplicasPath, 'should be a json path under .spec')
     if (scale !== undefined && !isBelow('.status.', scale.statusReplicasPath)) errors.invalid(`${at}.subresources.scale.statusReplicasPath`, scale.statusReplicasPath, 'should be a json path under .status')
@@ -179,30 +179,22 @@ function validateVersions(versions: readonly DefinitionVersion[] | undefined): F
   return errors.list
 }
 
-function isBelow(root: string, path: unknown): boolean {
-  return typeof path === 'string' && path.startsWith(root)
+const selectableMax = 8
+
+/** Fields that can be selected by are plain ones of the schema, and not of the metadata (KEP-4358). */
+function validateSelectable({ selectableFields = [], schema }: DefinitionVersion, at: string, errors: FieldErrors): void {
+  if (selectableFields.length > selectableMax) errors.tooMany(`${at}.selectableFields`, selectableFields.length, selectableMax)
+  selectableFields.forEach(({ jsonPath }, i) => {
+    const field = `${at}.selectableFields[${i}].jsonPath`
+    if (typeof jsonPath !== 'string' || !/^(?:\.[A-Za-z_$][\w$-]*)+$/.test(jsonPath)) return errors.invalid(field, jsonPath, 'is an invalid path: must be a simple path of fields such as .spec.color')
+    if (/^\.(?:metadata|apiVersion|kind)\b/.test(jsonPath)) return errors.invalid(field, jsonPath, 'must not point to fields in metadata')
+    if (selectableFields.findIndex((other) => other.jsonPath === jsonPath) !== i) errors.duplicate(field, jsonPath)
+    const found = jsonPath.split('.').slice(1).reduce<Schema | undefined>((one, name) => one?.properties?.[name], schema?.openAPIV3Schema)
+    if (found === undefined) errors.invalid(field, jsonPath, 'is an invalid path: does not refer to a valid field')
+    else if (!['string', 'boolean', 'integer'].includes(found.type ?? '')) errors.invalid(field, jsonPath, 'must point to a field of type string, boolean or integer')
+  })
 }
 
-/** Whether a schema is structural: every place has one type, and lists that are maps have their keys. */
-function checkSchema(schema: Schema, at: string, errors: FieldErrors): void {
-  // Lists in `items` and the like are JSON Schema, but not structural.
-  if (typeof schema !== 'object' || Array.isArray(schema)) return errors.invalid(at, schema, 'must be a schema')
-  const isTyped = schema.type !== undefined && schema.type !== ''
-  if (!isTyped && schema['x-kubernetes-int-or-string'] !== true && schema['x-kubernetes-preserve-unknown-fields'] !== true) errors.required(`${at}.type`, 'must not be empty for specified object fields')
-  if (schema.properties !== undefined && typeof schema.additionalProperties === 'object') errors.forbidden(`${at}.additionalProperties`, 'additionalProperties and properties are mutual exclusive')
-  if (schema.type === 'array' && schema.items === undefined) errors.required(`${at}.items`, 'must be specified')
-  const listType = schema['x-kubernetes-list-type']
-  if (listType !== undefined && schema.type !== 'array') errors.invalid(`${at}.type`, schema.type, 'must be array if x-kubernetes-list-type is specified')
-  const keys = schema['x-kubernetes-list-map-keys'] ?? []
-  if (listType === 'map' && keys.length === 0) errors.required(`${at}.x-kubernetes-list-map-keys`, 'must not be empty if x-kubernetes-list-type is map')
-  for (const key of listType === 'map' ? keys : []) if (schema.items?.properties?.[key] === undefined) errors.invalid(`${at}.items.properties`, key, 'must contain the keys of x-kubernetes-list-map-keys')
-  if (schema.pattern !== undefined && patternOf(schema.pattern) === undefined) errors.invalid(`${at}.pattern`, schema.pattern, 'must be a valid regular expression')
-  if (schema.default !== undefined) for (const error of validateValue(schema, schema.default, '')) errors.invalid(`${at}.default`, schema.default, error.detail)
-  schema['x-kubernetes-validations']?.forEach((rule, i) => {
-    const why = ruleError(rule)
-    if (why !== undefined) errors.invalid(`${at}.x-kubernetes-validations[${i}].rule`, rule.rule, why)
-  })
-  for (const [name, property] of Object.entries(schema.properties ?? {})) checkSchema(property, `${at}.properties[${name}]`, errors)
-  if (typeof schema.additionalProperties === 'object') checkSchema(schema.additionalProperties, `${at}.additionalProperties`, errors)
-  if (schema.items !== undefined) checkSchema(schema.items, `${at}.items`, errors)
+function isBelow(root: string, path: unknown): boolean {
+  return typeof path === 'string' && path.startsWith(root)
 }

@@ -18,10 +18,12 @@ const compiledMax = 5000
 
 const environment = kubernetesEnvironment().registerVariable('self', 'dyn').registerVariable('oldSelf', 'dyn')
 /** Of rules to which what was before may be missing (`optionalOldSelf`). */
-const optionalEnvironment = kubernetesEnvironment().registerVariable('self', 'dyn').registerVariable('oldSelf', 'optional<dyn>')
+let optionalEnvironment: typeof environment | undefined
 
 function environmentOf({ optionalOldSelf }: Pick<Rule, 'optionalOldSelf'>): typeof environment {
-  return optionalOldSelf === true ? optionalEnvironment : environment
+  if (optionalOldSelf !== true) return environment
+  optionalEnvironment ??= kubernetesEnvironment().registerVariable('self', 'dyn').registerVariable('oldSelf', 'optional<dyn>')
+  return optionalEnvironment
 }
 
 interface Compiled {
