@@ -127,6 +127,22 @@ t.test('get, label, annotate, patch, scale, explain, wait and watch', async (t) 
   t.match(await kubectl('logs nope'), { code: 1, stderr: /pods "nope" not found/ })
 })
 
+t.test('integers of 64 bits survive kubectl', async (t) => {
+  const { ok } = await cluster(t)
+  const number = '9007199254740993'
+  const definition = { apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', metadata: { name: 'things.example.com' }, spec: { group: 'example.com', scope: 'Namespaced', names: { plural: 'things', kind: 'Thing' }, versions: [{ name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: { type: 'object', properties: { spec: { type: 'object', properties: { number: { type: 'integer', format: 'int64' }, other: { type: 'integer' } } } } } } }] } }
+  await ok('apply -f -', JSON.stringify(definition))
+  await ok('wait --for=condition=Established crd/things.example.com')
+  const thing = (other: number): string => `{apiVersion: example.com/v1, kind: Thing, metadata: {name: a}, spec: {number: ${number}, other: ${other}}}`
+  t.match(await ok('apply -f -', thing(1)), /created/)
+  t.match(await ok('apply -f -', thing(1)), /unchanged/)
+  t.match(await ok('apply -f -', thing(2)), /configured/)
+  t.match(await ok('apply --server-side --force-conflicts -f -', thing(3)), /serverside-applied/)
+  t.equal(await ok('get thing a -o jsonpath={.spec.number}/{.spec.other}'), `${number}/3`)
+  await ok('patch thing a --type=merge -p {"spec":{"number":-9223372036854775808}}')
+  t.match(await ok('get thing a -o yaml'), /number: -9223372036854775808\n/)
+})
+
 t.test('get --watch shows changes as they come', async (t) => {
   const { server } = await startTestServer(t)
   const kubectl = kubectlWith(t, server.adminKubeconfig())

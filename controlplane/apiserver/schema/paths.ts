@@ -9,7 +9,8 @@ export type Dialect = 2 | 3
 type Json = Record<string, unknown>
 
 const objectTypes = ['application/json', 'application/yaml']
-const patchTypes = ['application/apply-patch+yaml', 'application/json-patch+json', 'application/merge-patch+json', 'application/strategic-merge-patch+json']
+const customPatchTypes = ['application/apply-patch+yaml', 'application/json-patch+json', 'application/merge-patch+json']
+const patchTypes = [...customPatchTypes, 'application/strategic-merge-patch+json']
 const writeParameters: readonly (readonly [string, string])[] = [['dryRun', 'string'], ['fieldManager', 'string'], ['fieldValidation', 'string']]
 const readParameters: readonly (readonly [string, string])[] = [
   ['allowWatchBookmarks', 'boolean'], ['continue', 'string'], ['fieldSelector', 'string'], ['labelSelector', 'string'], ['limit', 'integer'], ['resourceVersion', 'string'],
@@ -48,6 +49,11 @@ function kindOf({ group, version, kind }: ResourceDescriptor): Json {
   return { group, kind, version }
 }
 
+/** kubectl reads here which patch it may send. */
+function patchTypesOf({ schema }: ResourceDescriptor): readonly string[] {
+  return schema === undefined ? patchTypes : customPatchTypes
+}
+
 function collectionOperations(descriptor: ResourceDescriptor, dialect: Dialect): Json {
   const gvk = kindOf(descriptor)
   const schema = schemaName(descriptor)
@@ -64,7 +70,7 @@ function objectOperations(descriptor: ResourceDescriptor, dialect: Dialect): Jso
   return offered(descriptor, dialect, {
     get: ['get', { action: 'get', gvk, result: schema, query: [] }],
     update: ['put', { action: 'put', gvk, body: schema, result: schema, query: writeParameters }],
-    patch: ['patch', { action: 'patch', gvk, body: patchBody, consumes: patchTypes, result: schema, query: [...writeParameters, ['force', 'boolean']] }],
+    patch: ['patch', { action: 'patch', gvk, body: patchBody, consumes: patchTypesOf(descriptor), result: schema, query: [...writeParameters, ['force', 'boolean']] }],
     delete: ['delete', { action: 'delete', gvk, body: fullName('meta.v1.DeleteOptions'), result: fullName('meta.v1.Status'), query: deleteParameters }],
   })
 }
@@ -93,7 +99,7 @@ function subresourceOperations(descriptor: ResourceDescriptor, subresource: Subr
       return {
         get: operation({ action: 'get', gvk, result: schema, query: [] }, dialect),
         put: operation({ action: 'put', gvk, body: schema, result: schema, query: writeParameters }, dialect),
-        patch: operation({ action: 'patch', gvk, body: patchBody, consumes: patchTypes, result: schema, query: writeParameters }, dialect),
+        patch: operation({ action: 'patch', gvk, body: patchBody, consumes: patchTypesOf(descriptor), result: schema, query: writeParameters }, dialect),
       }
     default:
       return {}
