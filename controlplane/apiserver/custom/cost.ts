@@ -49,8 +49,13 @@ export function schemaShape(schema: Schema | undefined): Shape {
   return { size: entriesMax(schema), item: () => schemaShape(schema.items ?? (typeof schema.additionalProperties === 'object' ? schema.additionalProperties : undefined)), field: named }
 }
 
+/** How often a value of a schema can stand in one request. */
+export function timesInRequest(schema: Schema): number {
+  return Math.floor(requestBytesMax / (bytesMin(schema) + 1))
+}
+
 /** How many items, entries or characters a value of a schema may have. */
-export function entriesMax(schema: Schema): number {
+function entriesMax(schema: Schema): number {
   const { type, items, additionalProperties, maxItems, maxProperties, maxLength, format = '', properties } = schema
   if (schema.enum !== undefined) return Math.max(1, ...schema.enum.map((one) => (typeof one === 'string' ? one.length : 1)))
   if (type === 'array') return maxItems ?? Math.floor(requestBytesMax / (bytesMin(items) + 1))

@@ -183,6 +183,14 @@ t.test('properties whose names cannot be written in a rule have others there', a
   for (const wrong of [{ namespace: 'forbidden' }, { 'a.b-c/d': 1 }, { some__thing: 1 }, { labels: { 'a-b': 'no' } }]) t.match(await ask(server, 'POST', widgets, widget('b', { ...right, ...wrong })), { status: 422, body: { message: /failed rule/ } })
 })
 
+t.test('what rules are reckoned to cost is bounded by what a request can hold, and a definition beyond that is refused', async (t) => {
+  const nested = (rule: string): Json => ({ type: 'array', items: { type: 'object', properties: { list: { type: 'array', items: { type: 'object', properties: { a: { type: 'string' } }, 'x-kubernetes-validations': [{ rule }] } } } } })
+  const withList = (list: Json): Json => definition([version('v1', { schema: { openAPIV3Schema: { type: 'object', properties: { spec: { type: 'object', properties: { list } } } } } })])
+  const { server } = await startTestServer(t)
+  t.match(await ask(server, 'POST', `${definitions}?dryRun=All`, withList(nested('has(self.a)'))), { status: 201 }, 'lists in lists hold no more than the request')
+  t.match(await ask(server, 'POST', `${definitions}?dryRun=All`, withList(nested("self.a.contains('x')"))), { status: 422, body: { message: /items\.properties\[list\]\.items\.x-kubernetes-validations\[0\]\.rule: Forbidden: estimated rule cost exceeds budget by factor of/ } })
+})
+
 t.test('a second definition does not get names that are taken', async (t) => {
   const server = await defined(t)
   const { spec: one } = definition() as { spec: Json }

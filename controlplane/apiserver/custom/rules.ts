@@ -4,7 +4,7 @@ import type { ParseResult } from '@marcbachmann/cel-js'
 import { kubernetesEnvironment } from '../cel/library.ts'
 import type { FieldError } from '../descriptor.ts'
 import { equalJson, isRecord } from '../object.ts'
-import { costOf, entriesMax, schemaShape, valueShape } from './cost.ts'
+import { costOf, schemaShape, timesInRequest, valueShape } from './cost.ts'
 import { celName, fieldBefore, itemBefore, propertyOf } from './schema.ts'
 import type { Before, Rule, Schema } from './schema.ts'
 
@@ -151,20 +151,20 @@ export function expensiveRules(schema: Schema, at: string): { readonly field: st
   return found
 }
 
-/** `times`: how often a value of this schema can be there. */
-function estimate(schema: Schema, at: string, times: number, found: { field: string; detail: string }[]): number {
+/** `times`: how often a value of this schema can be there by the bounds of those around it; undefined where one of them has none. */
+function estimate(schema: Schema, at: string, times: number | undefined, found: { field: string; detail: string }[]): number {
   if (!hasRules(schema)) return 0
   let total = 0
   schema['x-kubernetes-validations']?.forEach((rule, i) => {
     if (ruleError(rule) !== undefined) return
-    const cost = times * costOf(compile(rule.rule, rule).evaluate.ast, { self: schemaShape(schema), oldSelf: schemaShape(schema) })
+    const cost = (times ?? timesInRequest(schema)) * costOf(compile(rule.rule, rule).evaluate.ast, { self: schemaShape(schema), oldSelf: schemaShape(schema) })
     total += cost
     if (cost > estimateMax) found.push({ field: `${at}.x-kubernetes-validations[${i}].rule`, detail: `estimated rule cost exceeds budget by ${factor(cost / estimateMax)} (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)` })
   })
-  const below = times * entriesMax(schema)
+  const below = (most: number | undefined): number | undefined => (times === undefined || most === undefined ? undefined : times * most)
   for (const [name, property] of Object.entries(schema.properties ?? {})) total += estimate(property, `${at}.properties[${name}]`, times, found)
-  if (typeof schema.additionalProperties === 'object') total += estimate(schema.additionalProperties, `${at}.additionalProperties`, below, found)
-  if (schema.items !== undefined) total += estimate(schema.items, `${at}.items`, below, found)
+  if (typeof schema.additionalProperties === 'object') total += estimate(schema.additionalProperties, `${at}.additionalProperties`, below(schema.maxProperties), found)
+  if (schema.items !== undefined) total += estimate(schema.items, `${at}.items`, below(schema.maxItems), found)
   return total
 }
 
