@@ -93,7 +93,7 @@ export function expressionError(text: string, names: Names, types: readonly stri
   try {
     const { valid, error, type = '' } = environmentOf(names).check(text)
     if (!valid) return `compilation failed: ${firstLine(error)}`
-    return type === 'dyn' || types.length === 0 || types.some((one) => type === one || type === `optional<${one}>`) ? undefined : `compilation failed: must evaluate to ${types.join(' or ')}`
+    return type === 'dyn' || types.length === 0 || types.some((one) => type === one || type.startsWith(`${one}<`) || type === `optional<${one}>`) ? undefined : `compilation failed: must evaluate to ${types.join(' or ')}`
   } catch (error) {
     return `compilation failed: ${firstLine(error)}`
   }

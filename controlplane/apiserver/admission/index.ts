@@ -2,10 +2,11 @@
 // those who may only refuse it.
 import { checkEscalation } from '../authorization/escalation.ts'
 import type { WriteContext } from '../descriptor.ts'
-import { isRecord } from '../object.ts'
+import { cloneJson, equalJson, isRecord } from '../object.ts'
 import type { ApiObject } from '../object.ts'
 import { applyRuntimeClass, setStorageClass } from './classes.ts'
 import { applyLimitDefaults, checkLimits } from './limit-ranger.ts'
+import { applyPolicies } from './mutating-policies.ts'
 import { checkNamespace, checkNamespaceDeletion } from './namespace-lifecycle.ts'
 import { checkNodeWrite } from './node-restriction.ts'
 import { admitPod, checkPriorityClass } from './pod.ts'
@@ -15,6 +16,7 @@ import { checkPolicies } from './policies.ts'
 import { Quotas } from './quota.ts'
 import type { WriteQuota } from './quota.ts'
 import type { Admission, AdmissionRequest } from './request.ts'
+import { Rounds } from './rounds.ts'
 import { Webhooks } from './webhooks.ts'
 import type { WebhookOptions } from './webhooks.ts'
 
@@ -29,7 +31,9 @@ export function createAdmission(options: AdmissionOptions): Admission {
   return {
     mutate(request) {
       mutateBuiltIn(request, options)
-      return webhooks.mutate(request, () => mutateBuiltIn(request, options))
+      const rounds = new Rounds()
+      const asked = askToMutate(request, rounds, webhooks, options)
+      return asked?.then(() => mutateAgain(request, rounds, webhooks, options))
     },
     validate(request) {
       validateBuiltIn(request, options)
@@ -37,6 +41,21 @@ export function createAdmission(options: AdmissionOptions): Admission {
       return asked === undefined ? quotas.charge(request) : asked.then(() => quotas.charge(request))
     },
   }
+}
+
+/** Policies first, then webhooks. */
+function askToMutate(request: AdmissionRequest, rounds: Rounds, webhooks: Webhooks, options: AdmissionOptions): Promise<void> | undefined {
+  return applyPolicies(request, rounds, options)?.then(() => webhooks.mutate(request, rounds)) ?? webhooks.mutate(request, rounds)
+}
+
+/** When somebody has changed the object, the built-in plugins see it again, and those who want to. */
+async function mutateAgain(request: AdmissionRequest, rounds: Rounds, webhooks: Webhooks, options: AdmissionOptions): Promise<void> {
+  if (!rounds.isChanged) return
+  const before = cloneJson(request.object)
+  mutateBuiltIn(request, options)
+  if (!equalJson(before, request.object)) rounds.changed(false)
+  rounds.next()
+  await askToMutate(request, rounds, webhooks, options)
 }
 
 function mutateBuiltIn(request: AdmissionRequest, options: AdmissionOptions): void {

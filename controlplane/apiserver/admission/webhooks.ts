@@ -3,7 +3,7 @@ import type { Logger } from '../../../api/log.ts'
 import type { LabelSelector } from '../../../api/types.ts'
 import type { Authorizer } from '../authorization/rbac.ts'
 import type { ResourceDescriptor } from '../descriptor.ts'
-import { cloneJson, equalJson } from '../object.ts'
+import { equalJson } from '../object.ts'
 import type { ApiObject } from '../object.ts'
 import type { ClientConfig, Outbound } from '../outbound.ts'
 import { jsonPatch } from '../patch/merge.ts'
@@ -17,6 +17,7 @@ import type { Rule } from './matching.ts'
 import type { AdmissionRequest } from './request.ts'
 import { denial, reviewOf, reviewRequest, verdictOf } from './review.ts'
 import type { Verdict } from './review.ts'
+import type { Rounds } from './rounds.ts'
 
 interface Webhook {
   readonly name: string
@@ -57,7 +58,7 @@ function hooksOf({ context }: AdmissionRequest, resource: string): readonly Hook
     .flatMap((configuration) => {
       const { webhooks = [] } = configuration as unknown as { webhooks?: readonly Webhook[] }
       const name = configuration.metadata.name ?? ''
-      return webhooks.map((webhook, i) => ({ webhook, id: `${name}/${webhook.name}/${i}`, configuration: name }))
+      return webhooks.map((webhook, i) => ({ webhook, id: `webhook/${name}/${webhook.name}/${i}`, configuration: name }))
     })
 }
 
@@ -68,33 +69,19 @@ export class Webhooks {
     this.#options = options
   }
 
-  /** Undefined when nobody is to be asked. `builtIn` are the plugins before webhooks, which see what these changed. */
-  mutate(request: AdmissionRequest, builtIn: () => void): Promise<void> | undefined {
+  /** Asks those of a round. Undefined when there is nobody to ask. */
+  mutate(request: AdmissionRequest, rounds: Rounds): Promise<void> | undefined {
     if (request.origin === undefined || isExempt(request)) return undefined
-    const hooks = hooksOf(request, 'mutatingwebhookconfigurations')
-    return hooks.length === 0 ? undefined : this.#mutateInTurn(request, hooks, builtIn)
+    const hooks = hooksOf(request, 'mutatingwebhookconfigurations').filter(({ id }) => rounds.wants(id))
+    return hooks.length === 0 ? undefined : this.#mutateInTurn(request, hooks, rounds)
   }
 
-  async #mutateInTurn(request: AdmissionRequest, hooks: readonly Hook[], builtIn: () => void): Promise<void> {
-    const again = new Set<string>()
-    let asked: string[] = []
-    let isChanged = false
-    const ask = async (hook: Hook, round: number): Promise<void> => {
-      const outcome = await this.#mutateBy(hook, request, round)
-      if (outcome === 'changed') {
-        isChanged = true
-        // Those asked before have not seen this.
-        for (const id of asked) again.add(id)
-        asked = []
-      }
-      if (outcome !== undefined && hook.webhook.reinvocationPolicy === 'IfNeeded') asked.push(hook.id)
+  async #mutateInTurn(request: AdmissionRequest, hooks: readonly Hook[], rounds: Rounds): Promise<void> {
+    for (const hook of hooks) {
+      const outcome = await this.#mutateBy(hook, request, rounds.number)
+      if (outcome === 'changed') rounds.changed(true)
+      if (outcome !== undefined && hook.webhook.reinvocationPolicy === 'IfNeeded') rounds.asked(hook.id)
     }
-    for (const hook of hooks) await ask(hook, 0)
-    if (!isChanged) return
-    const before = cloneJson(request.object)
-    builtIn()
-    if (!equalJson(before, request.object)) for (const id of asked) again.add(id)
-    for (const hook of hooks) if (again.has(hook.id)) await ask(hook, 1)
   }
 
   async #mutateBy(hook: Hook, request: AdmissionRequest, round: number): Promise<'changed' | 'same' | undefined> {
@@ -183,10 +170,11 @@ export class Webhooks {
   }
 }
 
-/** What a webhook made of an object, without the fields that the kind does not have. */
+/** What a webhook made of an object, without the fields that the kind does not have, and with defaults for what has come. */
 function held(descriptor: ResourceDescriptor, object: ApiObject): ApiObject {
   try {
     checkFields(descriptor, object)
+    descriptor.strategy?.applyDefaults?.(object)
     return object
   } catch (error) {
     if (!(error instanceof StatusError)) throw error

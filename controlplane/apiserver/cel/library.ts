@@ -45,6 +45,11 @@ function addressOf(text: string): Address4 | Address6 {
   return family === 4 ? new Address4(text) : new Address6(text)
 }
 
+/** The constant `jsonpatch`, for `jsonpatch.escapeKey`. */
+class PatchFunctions {
+  readonly name = 'jsonpatch'
+}
+
 /** The constant `ip`, for `ip.isCanonical`. */
 class IpFunctions {
   readonly name = 'ip'
@@ -122,6 +127,9 @@ function addText(environment: Environment): void {
     .registerFunction('string.replace(string, string, int): string', replaceSome)
     .registerFunction('string.reverse(): string', (text: string) => [...text].toReversed().join(''))
     .registerFunction('string.format(list): string', format)
+    .registerType('jsonpatch.Functions', { ctor: PatchFunctions, fields: {} })
+    .registerConstant('jsonpatch', 'jsonpatch.Functions', new PatchFunctions())
+    .registerFunction('jsonpatch.Functions.escapeKey(string): string', (_: PatchFunctions, key: string) => key.replaceAll('~', '~0').replaceAll('/', '~1'))
 }
 
 /** cel-go's `format`: %s, %d, %f, %e, %b, %x, %X, %o, %%. */

@@ -55,6 +55,7 @@ export function listStrategy({ kind, path }: Place): ListStrategy {
   if (kind === 'ServiceAccount' && path.length === 1 && field === 'secrets') return { by: 'name' }
   if (webhookKinds.has(kind) && (field === 'webhooks' || field === 'matchConditions')) return { by: 'name' }
   if (kind === 'ValidatingAdmissionPolicy' && (field === 'variables' || field === 'matchConditions')) return { by: 'name' }
+  if (kind === 'MutatingAdmissionPolicy' && field === 'matchConditions') return { by: 'name' }
   return undefined
 }
 

@@ -69,6 +69,8 @@ const bad: Readonly<Record<string, readonly Case[]>> = {
   validatingwebhookconfigurations: [['.webhooks', [{ name: 'a.b.c', clientConfig: {}, sideEffects: 'None', admissionReviewVersions: ['v1'] }], 'Required webhooks[0].clientConfig']],
   validatingadmissionpolicies: [['.spec.validations', [{ expression: 'object.' }], 'Invalid spec.validations[0].expression']],
   validatingadmissionpolicybindings: [['.spec.policyName', '', 'Required spec.policyName']],
+  mutatingadmissionpolicies: [['.spec.reinvocationPolicy', 'Often', 'NotSupported spec.reinvocationPolicy']],
+  mutatingadmissionpolicybindings: [['.spec.policyName', '', 'Required spec.policyName']],
 }
 
 /** What may not change. */

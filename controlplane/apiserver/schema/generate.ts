@@ -40,6 +40,7 @@ const newerQuantities = new Set([
 
 /** How fields are merged that are newer than the OpenAPI document, or of which it forgot it. */
 const newerLists: Readonly<Record<string, ListRule>> = {
+  'admissionregistration.v1.MutatingAdmissionPolicySpec.matchConditions': { merge: 'name', keys: ['name'] },
   'admissionregistration.v1.MutatingWebhook.matchConditions': { merge: 'name', keys: ['name'] },
   'admissionregistration.v1.ValidatingAdmissionPolicySpec.matchConditions': { merge: 'name', keys: ['name'] },
   'admissionregistration.v1.ValidatingAdmissionPolicySpec.variables': { merge: 'name', keys: ['name'] },

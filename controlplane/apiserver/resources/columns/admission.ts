@@ -20,12 +20,10 @@ function text(object: unknown, path: string): string {
 
 export const webhookColumns: readonly Column[] = [nameColumn, integer('Webhooks', count('.webhooks')), ageColumn]
 
-export const policyColumns: readonly Column[] = [
-  nameColumn,
-  integer('Validations', count('.spec.validations')),
-  column('ParamKind', (object) => (valueAt(object, '.spec.paramKind') === undefined ? unset : `${text(object, '.spec.paramKind.apiVersion')}/${text(object, '.spec.paramKind.kind')}`)),
-  ageColumn,
-]
+const paramKind = column('ParamKind', (object) => (valueAt(object, '.spec.paramKind') === undefined ? unset : `${text(object, '.spec.paramKind.apiVersion')}/${text(object, '.spec.paramKind.kind')}`))
+
+export const policyColumns: readonly Column[] = [nameColumn, integer('Validations', count('.spec.validations')), paramKind, ageColumn]
+export const mutatingPolicyColumns: readonly Column[] = [nameColumn, integer('Mutations', count('.spec.mutations')), paramKind, ageColumn]
 
 export const policyBindingColumns: readonly Column[] = [
   nameColumn,

@@ -2,6 +2,7 @@
 import type { AnyObject } from '../../../../api/types.ts'
 import type { Strategy } from '../../descriptor.ts'
 import { isRecord } from '../../object.ts'
+import { validateMutatingBinding, validateMutatingPolicy } from '../validation/mutating-policy.ts'
 import { validateBinding, validatePolicy, validateWebhooks } from '../validation/admission.ts'
 import { strategyOf } from './rules.ts'
 
@@ -39,19 +40,26 @@ export function webhookStrategy(isMutating: boolean): Strategy<AnyObject> {
   })
 }
 
+function defaultPolicy({ spec }: AnyObject): void {
+  if (!isRecord(spec)) return
+  spec['failurePolicy'] ??= 'Fail'
+  const constraints = spec['matchConstraints']
+  if (!isRecord(constraints)) return
+  defaultMatching(constraints)
+  defaultRules(constraints, 'resourceRules')
+  defaultRules(constraints, 'excludeResourceRules')
+}
+
+function defaultBinding({ spec }: AnyObject): void {
+  const resources = isRecord(spec) ? spec['matchResources'] : undefined
+  if (!isRecord(resources)) return
+  defaultMatching(resources)
+  defaultRules(resources, 'resourceRules')
+  defaultRules(resources, 'excludeResourceRules')
+}
+
 export const policyStrategy = strategyOf<AnyObject>(
-  {
-    defaults({ spec }) {
-      if (!isRecord(spec)) return
-      spec['failurePolicy'] ??= 'Fail'
-      const constraints = spec['matchConstraints']
-      if (!isRecord(constraints)) return
-      defaultMatching(constraints)
-      defaultRules(constraints, 'resourceRules')
-      defaultRules(constraints, 'excludeResourceRules')
-    },
-    validate: validatePolicy,
-  },
+  { defaults: defaultPolicy, validate: validatePolicy },
   {
     prepareForCreate(policy) {
       // Expressions are checked when a policy is written, not after: nothing is left to warn of.
@@ -63,13 +71,6 @@ export const policyStrategy = strategyOf<AnyObject>(
   },
 )
 
-export const bindingStrategy = strategyOf<AnyObject>({
-  defaults({ spec }) {
-    const resources = isRecord(spec) ? spec['matchResources'] : undefined
-    if (!isRecord(resources)) return
-    defaultMatching(resources)
-    defaultRules(resources, 'resourceRules')
-    defaultRules(resources, 'excludeResourceRules')
-  },
-  validate: validateBinding,
-})
+export const bindingStrategy = strategyOf<AnyObject>({ defaults: defaultBinding, validate: validateBinding })
+export const mutatingPolicyStrategy = strategyOf<AnyObject>({ defaults: defaultPolicy, validate: validateMutatingPolicy })
+export const mutatingBindingStrategy = strategyOf<AnyObject>({ defaults: defaultBinding, validate: validateMutatingBinding })

@@ -48,6 +48,8 @@ const least: Readonly<Record<string, object>> = {
   validatingwebhookconfigurations: { webhooks: [{ name: 'a.example.com', clientConfig: { service: { namespace: 'default', name: 'x' } }, sideEffects: 'None', admissionReviewVersions: ['v1'] }] },
   validatingadmissionpolicies: { spec: { matchConstraints: { resourceRules: [{ operations: ['CREATE'], apiGroups: ['example.com'], apiVersions: ['v1'], resources: ['nothing'] }] }, validations: [{ expression: 'true' }] } },
   validatingadmissionpolicybindings: { spec: { policyName: 'x', validationActions: ['Deny'] } },
+  mutatingadmissionpolicies: { spec: { reinvocationPolicy: 'Never', matchConstraints: { resourceRules: [{ operations: ['CREATE'], apiGroups: ['example.com'], apiVersions: ['v1'], resources: ['nothing'] }] }, mutations: [{ patchType: 'ApplyConfiguration', applyConfiguration: { expression: 'Object{}' } }] } },
+  mutatingadmissionpolicybindings: { spec: { policyName: 'x' } },
   'events.events.k8s.io': { eventTime: '2026-01-01T00:00:00.000000Z', type: 'Normal', reason: 'Made', action: 'Making', reportingController: 'example.com/x', reportingInstance: 'x-1', regarding: { kind: 'Pod', namespace: 'default', name: 'x' } },
 }
 

@@ -148,7 +148,7 @@ function validateConditions(owner: Json, at: string, params: boolean, errors: Fi
   }
 }
 
-function validateExpression(owner: Json, field: string, at: string, names: Parameters<typeof expressionError>[1], types: readonly string[], errors: FieldErrors): void {
+export function validateExpression(owner: Json, field: string, at: string, names: Parameters<typeof expressionError>[1], types: readonly string[], errors: FieldErrors): void {
   const expression = text(owner, field).trim()
   if (expression === '') {
     errors.required(`${at}.${field}`, field === 'expression' ? 'expression is not specified' : 'must be non-empty if specified')
@@ -158,8 +158,8 @@ function validateExpression(owner: Json, field: string, at: string, names: Param
   if (why !== undefined) errors.invalid(`${at}.${field}`, expression, why)
 }
 
-export function validatePolicy(policy: AnyObject, errors: FieldErrors): void {
-  const spec = isRecord(policy['spec']) ? policy['spec'] : {}
+/** What policies of both kinds have in common. Returns the names of their variables. */
+export function validatePolicySpec(spec: Json, errors: FieldErrors, read: (expression: string) => string = (expression) => expression): { readonly hasParams: boolean; readonly declared: ReadonlySet<string> } {
   oneOf(spec, 'failurePolicy', failurePolicies, 'spec', errors)
   const hasParams = isRecord(spec['paramKind'])
   if (isRecord(spec['paramKind'])) {
@@ -169,7 +169,12 @@ export function validatePolicy(policy: AnyObject, errors: FieldErrors): void {
   if (!isRecord(constraints)) errors.required('spec.matchConstraints')
   else validateMatching(constraints, 'spec.matchConstraints', true, errors)
   validateConditions(spec, 'spec', hasParams, errors)
-  const declared = validateVariables(spec, hasParams, errors)
+  return { hasParams, declared: validateVariables(spec, hasParams, errors, read) }
+}
+
+export function validatePolicy(policy: AnyObject, errors: FieldErrors): void {
+  const spec = isRecord(policy['spec']) ? policy['spec'] : {}
+  const { hasParams, declared } = validatePolicySpec(spec, errors)
   const validations = records(spec, 'validations')
   const annotations = records(spec, 'auditAnnotations')
   if (validations.length === 0 && annotations.length === 0) {
@@ -196,7 +201,7 @@ export function validatePolicy(policy: AnyObject, errors: FieldErrors): void {
 }
 
 /** Variables see those declared before them. */
-function validateVariables(spec: Json, params: boolean, errors: FieldErrors): ReadonlySet<string> {
+function validateVariables(spec: Json, params: boolean, errors: FieldErrors, read: (expression: string) => string): ReadonlySet<string> {
   const declared = new Set<string>()
   for (const [i, variable] of records(spec, 'variables').entries()) {
     const at = `spec.variables[${i}]`
@@ -204,14 +209,14 @@ function validateVariables(spec: Json, params: boolean, errors: FieldErrors): Re
     if (name === '') errors.required(`${at}.name`, 'name is not specified')
     else if (!variableName.test(name)) errors.invalid(`${at}.name`, name, 'name is not a valid CEL identifier')
     if (declared.has(name)) errors.duplicate(`${at}.name`, name)
-    validateExpression(variable, 'expression', at, { params, variables: true }, [], errors)
+    validateExpression({ ...variable, expression: read(text(variable, 'expression')) }, 'expression', at, { params, variables: true }, [], errors)
     undeclared(variable, at, declared, errors)
     declared.add(name)
   }
   return declared
 }
 
-function undeclared(owner: Json, at: string, declared: ReadonlySet<string>, errors: FieldErrors): void {
+export function undeclared(owner: Json, at: string, declared: ReadonlySet<string>, errors: FieldErrors): void {
   const expression = text(owner, 'expression')
   const bare = expression.replaceAll(/"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'/g, '""')
   for (const [, name = ''] of bare.matchAll(/\bvariables\.([_a-zA-Z][_a-zA-Z0-9]*)/g)) {
@@ -226,13 +231,18 @@ function validateMatching(matching: Json, at: string, isRequired: boolean, error
   validateRules(matching, 'excludeResourceRules', at, errors, true)
 }
 
-export function validateBinding(binding: AnyObject, errors: FieldErrors): void {
-  const spec = isRecord(binding['spec']) ? binding['spec'] : {}
+/** What bindings of both kinds have in common. */
+export function validateBindingSpec(spec: Json, errors: FieldErrors): void {
   const policy = text(spec, 'policyName')
   if (policy === '') errors.required('spec.policyName')
   else errors.each('spec.policyName', policy, dnsSubdomain(policy))
   if (isRecord(spec['matchResources'])) validateMatching(spec['matchResources'], 'spec.matchResources', false, errors)
   if (isRecord(spec['paramRef'])) validateParamRef(spec['paramRef'], errors)
+}
+
+export function validateBinding(binding: AnyObject, errors: FieldErrors): void {
+  const spec = isRecord(binding['spec']) ? binding['spec'] : {}
+  validateBindingSpec(spec, errors)
   const chosen = texts(spec, 'validationActions')
   if (chosen.length === 0) errors.required('spec.validationActions', 'at least one validation action is required')
   const seen = new Set<string>()
