@@ -58,6 +58,38 @@ t.test('a server that is late is overtaken, and one that fails is asked last', a
   t.same(failing.asked, ['192.0.2.1', '192.0.2.2', '192.0.2.2'])
 })
 
+t.test('the server that answers fastest comes to be asked first, the others now and then, and one that says SERVFAIL last', async (t) => {
+  const clock = new FakeClock()
+  const takesMs: Record<string, number> = { '192.0.2.1': 40, '192.0.2.2': 10 }
+  let failing = ''
+  const { handler, asked } = forwarder(clock, async (server, name) => {
+    await clock.sleep(takesMs[server] ?? 0)
+    return answer(name, 60, server === failing ? RCODE.SERVFAIL : RCODE.NOERROR)
+  })
+  let n = 0
+  const firstOf = async (count: number): Promise<Record<string, number>> => {
+    const first: Record<string, number> = {}
+    for (const last = n + count; n < last; n += 1) {
+      const from = asked.length
+      const answering = handler.handle(query(`name-${n}.test.`))
+      await clock.advance(100)
+      await answering
+      first[asked[from] ?? ''] = (first[asked[from] ?? ''] ?? 0) + 1
+    }
+    return first
+  }
+  await firstOf(50)
+  const { '192.0.2.1': slow = 0, '192.0.2.2': fast = 0 } = await firstOf(200)
+  t.ok(fast > 150 && slow > 0, `${fast} and ${slow}`)
+  takesMs['192.0.2.2'] = 45
+  takesMs['192.0.2.1'] = 5
+  await firstOf(50)
+  t.ok(Number((await firstOf(100))['192.0.2.1']) > 75, 'and it is noticed when that changes')
+  failing = '192.0.2.1'
+  await firstOf(1)
+  t.same(await firstOf(20), { '192.0.2.2': 20 })
+})
+
 t.test('SERVFAIL of one is not the last word, and failures are not kept', async (t) => {
   const clock = new FakeClock()
   const { handler, asked } = forwarder(clock, async (_server, name) => answer(name, 60, RCODE.SERVFAIL))

@@ -36,6 +36,8 @@ const lateMsMax = 500
 const inFlightMax = 1000
 /** A server that failed is asked last for this long. */
 const penaltyMs = 5000
+/** What the others are taken for with every question that they are not asked first: so each is tried again now and then, the sooner the less slower it was. */
+const forgetting = 0.98
 /** How long an asker waits while there is an answer whose time is over (RFC 8767 section 5). */
 const staleWaitMs = 1800
 /** After a failure an old answer is given at once for so long (RFC 8767 section 5: the failure recheck timer). */
@@ -210,8 +212,11 @@ export class Forwarder implements Handler {
       server.failedAtMs = isUseful(answer) ? undefined : clock.monotonicMs()
       return answer
     } catch (error) {
-      if (!signal.aborted) {
+      // Overtaken, it would have taken even longer.
+      if (signal.aborted) learn(server, Math.max(server.usualMs, clock.monotonicMs() - begun))
+      else {
         server.counts.failed += 1
+        learn(server, timeoutMs)
         if (server.failedAtMs === undefined) log.warn('a server for names elsewhere does not answer', { server: nameOf(server.upstream), error })
         server.failedAtMs = clock.monotonicMs()
       }
@@ -222,7 +227,9 @@ export class Forwarder implements Handler {
   #inOrder(): Scored[] {
     const now = this.#options.clock.monotonicMs()
     const isPenalised = ({ failedAtMs }: Scored): number => (failedAtMs !== undefined && now - failedAtMs < penaltyMs ? 1 : 0)
-    return this.servers.filter(({ leadsBack }) => !leadsBack).toSorted((a, b) => isPenalised(a) - isPenalised(b) || a.usualMs - b.usualMs)
+    const order = this.servers.filter(({ leadsBack }) => !leadsBack).toSorted((a, b) => isPenalised(a) - isPenalised(b) || a.usualMs - b.usualMs)
+    for (const other of order.slice(1)) other.usualMs *= forgetting
+    return order
   }
 }
 
@@ -230,6 +237,11 @@ function measure({ counts: { durations } }: Scored, rcode: number, seconds: numb
   const histogram = durations.get(rcode) ?? new Histogram(durationBounds)
   durations.set(rcode, histogram)
   histogram.observe(seconds)
+}
+
+/** Each new time counts a fifth. */
+function learn(server: Scored, tookMs: number): void {
+  server.usualMs = server.usualMs * 0.8 + tookMs * 0.2
 }
 
 /** An answer after which nobody else has to be asked. */
