@@ -254,14 +254,23 @@ function sinkOf(outgoing: Outgoing): Sink {
   const response = outgoing as ServerResponse
   // HTTP/2's own stream knows what is still to be sent, and takes it at once; the compatible response before it does neither.
   const stream = ('stream' in outgoing ? outgoing.stream : response) as ServerResponse
+  // What the stream itself would say costs as much as a write, and there are a thousand to an event.
+  let [isOpen, isFull] = [true, false]
+  stream.once('close', () => (isOpen = false))
   // The client learns that its watch stands before there is anything to tell.
   response.flushHeaders()
   return {
-    write: (chunk) => void (stream.writable && stream.write(chunk)),
+    write: (chunk) => {
+      if (isOpen && !stream.write(chunk)) isFull = true
+    },
     get pendingBytes() {
-      return stream.writableLength
+      if (isFull) isFull = stream.writableLength > 0
+      return isFull ? stream.writableLength : 0
     },
     drained: () => (stream.writableNeedDrain ? new Promise((resolve) => void stream.once('drain', resolve).once('close', resolve)) : Promise.resolve()),
-    end: () => void (stream.writable && stream.end()),
+    end: () => {
+      if (isOpen) stream.end()
+      isOpen = false
+    },
   }
 }
