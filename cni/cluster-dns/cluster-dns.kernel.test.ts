@@ -8,6 +8,7 @@ import t from 'tap'
 import { systemClock } from '../../api/clock.ts'
 import type { Component } from '../../api/component.ts'
 import { createLogger } from '../../api/log.ts'
+import { Conntrack } from '../../netlink/conntrack.ts'
 import type { TestHost } from '../test-support/host.ts'
 import { Underlay, configOf } from '../test-support/underlay.ts'
 import type { Backend } from '../overlay/want.ts'
@@ -83,6 +84,12 @@ async function outageMs(host: TestHost): Promise<number> {
   return silentUntil - begun
 }
 
+/** Connections to a cluster DNS address that a host's kernel remembers. */
+function tracked(host: TestHost): string[] {
+  using conntrack = Conntrack.open({ netns: host.netns })
+  return conntrack.list().map((entry) => JSON.stringify(entry)).filter((text) => addresses.some((address) => text.includes(`"${address}"`)))
+}
+
 const isAway = (host: TestHost): boolean => host.route.routes.list({ protocol: dnsRouteProtocol }).length > 0 || host.route.rules.list().some(({ protocol }) => protocol === dnsRouteProtocol)
 const rulesOf = (host: TestHost): number => host.route.rules.list().filter(({ protocol }) => protocol === dnsRouteProtocol).length
 async function until(condition: () => boolean, ms = 15_000): Promise<boolean> {
@@ -103,6 +110,7 @@ for (const backend of ['vxlan', 'host-gw'] as const) {
     t.ok(outage < 5000, `${Math.round(outage)} ms without answers`)
     t.ok(isAway(first))
     t.notOk(isListening('10.96.0.10', first.netns))
+    t.same([tracked(first), tracked(second)], [[], []], 'and nobody tracks a question, neither at home nor away')
     t.match(cluster.lines[0]?.join('\n'), /the DNS server of this host is down, another host is asked.*nobody listens/)
 
     cluster.signal(second, 'SIGKILL')
