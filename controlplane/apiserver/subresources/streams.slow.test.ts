@@ -65,8 +65,8 @@ async function cluster(t: Test): Promise<TestServer & Kubelet> {
   return { ...test, port, requests }
 }
 
-function openSocket(t: Test, { server }: TestServer, path: string): Promise<{ socket: WebSocket; next: () => Promise<string> }> {
-  const { ca, clientCert, clientKey } = parseKubeconfig(server.adminKubeconfig(), { directory: '/' })
+function openSocket(t: Test, { server }: TestServer, path: string, kubeconfig = server.adminKubeconfig()): Promise<{ socket: WebSocket; next: () => Promise<string> }> {
+  const { ca, clientCert, clientKey } = parseKubeconfig(kubeconfig, { directory: '/' })
   const socket = new WebSocket(server.url.replace('https', 'wss') + path, ['v5.channel.k8s.io', 'v4.channel.k8s.io'], { ca: ca!, cert: clientCert!, key: clientKey! })
   t.teardown(() => socket.terminate())
   const received: string[] = []
@@ -96,6 +96,22 @@ t.test('exec is led to the kubelet of the pod, as the API server', async (t) => 
   socket.send(Buffer.from('\0hello'))
   t.equal(await next(), '\0hello')
   t.same(test.requests, ['kube-apiserver-kubelet-client upgrade /exec/default/web/main?command=sh&command=-c&command=echo+hi&input=1&output=1 no authorization'])
+})
+
+t.test('who may only read begins no session', async (t) => {
+  const test = await cluster(t)
+  const rbac = '/apis/rbac.authorization.k8s.io/v1/namespaces/default'
+  const role = (verbs: string[]): Record<string, unknown> => ({ metadata: { name: 'r' }, rules: [{ apiGroups: [''], resources: ['pods/exec', 'pods/attach', 'pods/portforward'], verbs }] })
+  t.equal((await ask(test.server, 'POST', `${rbac}/roles`, role(['get']))).status, 201)
+  t.equal((await ask(test.server, 'POST', `${rbac}/rolebindings`, { metadata: { name: 'b' }, roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'r' }, subjects: [{ kind: 'User', apiGroup: 'rbac.authorization.k8s.io', name: 'jane' }] })).status, 201)
+  const jane = await test.server.kubeconfigFor({ user: 'jane', groups: [] })
+  for (const subresource of ['exec', 'attach', 'portforward']) {
+    await t.rejects(openSocket(t, test, `/api/v1/namespaces/default/pods/web/${subresource}?stdout=1`, jane), new RegExp(`403 .*cannot create resource .*pods/${subresource}`))
+  }
+  t.same(test.requests, [])
+  await ask(test.server, 'PUT', `${rbac}/roles/r`, role(['get', 'create']))
+  await openSocket(t, test, '/api/v1/namespaces/default/pods/web/exec?stdout=1', jane)
+  t.match(test.requests, [/\/exec\/default\/web\/main/])
 })
 
 t.test('port-forward and attach go the same way, and a big message arrives whole', async (t) => {

@@ -5,7 +5,7 @@ import { isTrue } from '../request-info.ts'
 import { hasSubresource } from '../registry.ts'
 import type { Call } from '../routes/call.ts'
 import { proxyUpstream } from './proxy.ts'
-import { badRequest, noSuchPath, notFound } from '../status.ts'
+import { badRequest, forbidden, noSuchPath, notFound } from '../status.ts'
 
 /** How the kubelet calls what the API calls stdin, stdout, stderr and tty. */
 const kubeletNames = { stdin: 'input', stdout: 'output', stderr: 'error', tty: 'tty' } as const
@@ -17,6 +17,7 @@ export async function streamUpstream(call: Call): Promise<Upstream> {
   if (name === 'proxy' && hasSubresource(descriptor, 'proxy')) return proxyUpstream(call)
   if (name !== 'exec' && name !== 'attach' && name !== 'portforward') throw badRequest('this resource has no connection that could be upgraded')
   if (!hasSubresource(descriptor, name)) throw noSuchPath()
+  mayBegin(call)
   const pod = (await serving.reader.current(descriptor, info.namespace, info.name)).object as unknown as Pod
   const where = `${encodeURIComponent(info.namespace)}/${encodeURIComponent(info.name)}`
   if (name === 'portforward') return serving.kubelets.upstream(nodeOf(call, pod), `/portForward/${where}${queryText(request.query)}`)
@@ -25,6 +26,12 @@ export async function streamUpstream(call: Call): Promise<Upstream> {
   for (const part of request.query.getAll('command')) query.append('command', part)
   for (const [ours, theirs] of Object.entries(kubeletNames)) if (isTrue(request.query.get(ours))) query.set(theirs, '1')
   return serving.kubelets.upstream(nodeOf(call, pod), `/${name}/${where}/${encodeURIComponent(container)}${queryText(query)}`)
+}
+
+/** A WebSocket is asked for with a GET, but is no reading: who begins a session must be allowed to create it (as Kubernetes has it from 1.35 on). */
+function mayBegin({ serving, user, info, descriptor }: Call): void {
+  if (info.verb === 'create' || serving.authorizer.isAllowed(user, { ...info, verb: 'create' })) return
+  throw forbidden(descriptor, info.name, `User "${user.name}" cannot create resource "${info.resource}/${info.subresource}" in API group "" in the namespace "${info.namespace}"`)
 }
 
 /** The node that a pod runs on. */
