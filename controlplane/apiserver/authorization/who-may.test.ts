@@ -129,3 +129,35 @@ t.test('a bootstrap token is who its secret says, until that says otherwise', as
   await ask(server, 'PUT', `${path}/bootstrap-token-abcdef`, secret({ 'usage-bootstrap-authentication': 'false' }))
   t.match(await me(), { status: 401 })
 })
+
+t.test('a node reads the claims, volumes and accounts of its own pods, and of attachments its own', async (t) => {
+  const { server } = await startTestServer(t)
+  const claim = { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } }
+  for (const [name, volumeName] of [['data', 'pv-1'], ['p-scratch', 'pv-2'], ['other', 'pv-3']]) await ask(server, 'POST', '/api/v1/namespaces/default/persistentvolumeclaims', { metadata: { name }, spec: { ...claim, volumeName } })
+  for (const name of ['pv-1', 'pv-2', 'pv-3']) await ask(server, 'POST', '/api/v1/persistentvolumes', { metadata: { name }, spec: { accessModes: ['ReadWriteOnce'], capacity: { storage: '1Gi' }, hostPath: { path: '/' } } })
+  for (const name of ['robot', 'stranger']) await ask(server, 'POST', '/api/v1/namespaces/default/serviceaccounts', { metadata: { name } })
+  for (const name of ['one', 'two']) {
+    await ask(server, 'POST', '/apis/storage.k8s.io/v1/volumeattachments', { metadata: { name: `at-${name}` }, spec: { attacher: 'x', nodeName: name, source: { persistentVolumeName: 'pv-1' } } })
+    await ask(server, 'POST', '/apis/storage.k8s.io/v1/csinodes', { metadata: { name }, spec: { drivers: [] } })
+  }
+  const volumes = [{ name: 'v', persistentVolumeClaim: { claimName: 'data' } }, { name: 'scratch', ephemeral: { volumeClaimTemplate: { spec: claim } } }]
+  t.equal((await ask(server, 'POST', '/api/v1/namespaces/default/pods', pod('p', { nodeName: 'one', serviceAccountName: 'robot', volumes }))).status, 201)
+  const status = async (path: string, node = 'one'): Promise<number> => (await ask(server, 'GET', path, undefined, {}, { name: `system:node:${node}`, groups: ['system:nodes'] })).status
+  const within = '/api/v1/namespaces/default'
+  const storage = '/apis/storage.k8s.io/v1'
+  const cases: [path: string, one: number, two: number][] = [
+    [`${within}/persistentvolumeclaims/data`, 200, 403],
+    [`${within}/persistentvolumeclaims/p-scratch`, 200, 403],
+    [`${within}/persistentvolumeclaims/other`, 403, 403],
+    [`${within}/persistentvolumeclaims`, 403, 403],
+    ['/api/v1/persistentvolumes/pv-1', 200, 403],
+    ['/api/v1/persistentvolumes/pv-2', 200, 403],
+    ['/api/v1/persistentvolumes/pv-3', 403, 403],
+    [`${within}/serviceaccounts/robot`, 200, 403],
+    [`${within}/serviceaccounts/stranger`, 403, 403],
+    [`${storage}/volumeattachments/at-one`, 200, 403],
+    [`${storage}/volumeattachments/at-two`, 403, 200],
+    [`${storage}/csinodes/one`, 200, 403],
+  ]
+  for (const [path, one, two] of cases) t.same([await status(path), await status(path, 'two')], [one, two], path)
+})
