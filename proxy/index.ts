@@ -19,6 +19,7 @@ import { readSysctl, writeSysctl } from '../netlink/sysctl.ts'
 import { createCleaner, deleteFrom } from './conntrack.ts'
 import type { ConntrackCleaner } from './conntrack.ts'
 import { families } from './families.ts'
+import { collectGarbage } from './garbage.ts'
 import { startHealthServer } from './health.ts'
 import { HealthChecks } from './health-checks.ts'
 import type { HealthServer } from './health.ts'
@@ -79,6 +80,9 @@ const mendMs = 20
 /** Of an event's message. */
 const messagesMax = 5
 const messageLengthMax = 150
+/** So many services and changes at once leave garbage that is worth collecting. */
+const muchGarbageFrom = 20_000
+const tidyMs = 1_000
 /** When the kernel refused, the next attempt comes after this, and later each time. */
 const backoff = { initialMs: 100, maxMs: 10_000 }
 
@@ -121,6 +125,7 @@ class ServiceProxy implements Proxy {
   readonly #metrics = new ProxyMetrics()
   readonly #hidden: HiddenSockets
   #lookAgain: Timer | undefined
+  #tidy: Timer | undefined
   /** Services whose part of `#want` is to be made anew. */
   readonly #dirty = new Set<string>()
   readonly #problems = new Map<string, readonly string[]>()
@@ -223,6 +228,7 @@ class ServiceProxy implements Proxy {
 
   async stop(): Promise<void> {
     this.#lookAgain?.cancel()
+    this.#tidy?.cancel()
     await this.#queue.stop()
     this.#traffic?.close()
     await this.#ingress?.stop()
@@ -304,6 +310,7 @@ class ServiceProxy implements Proxy {
     this.#lastSync = clock.now()
     this.#metrics.synced({ seconds: (clock.monotonicMs() - started) / 1000, changes, now: this.#lastSync, triggers })
     if (this.#dirty.size === 0) this.#waitingSince = undefined
+    if (changes + dirty.length > muchGarbageFrom) this.#tidy = clock.setTimeout(collectGarbage, tidyMs)
     if (changes > 0) this.#options.log.debug('services are in the kernel', { changes, ms: Math.round(clock.monotonicMs() - (began ?? clock.monotonicMs())) })
   }
 

@@ -36,8 +36,8 @@ interface Memory {
   readonly 'after changes': number
 }
 
-/** The collector tidies up eight seconds after much work, and again half a minute later. */
-const settleMs = 40_000
+/** After a second the proxy collects its garbage; the pages go back a little later. */
+const settleMs = 10_000
 
 /** One change after another, each waited for. */
 const changes = 100
