@@ -8,8 +8,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import packet from 'dns-packet'
 import t from 'tap'
-import { systemClock } from '../api/clock.ts'
+import { FakeClock, systemClock } from '../api/clock.ts'
 import { silentLogger } from '../api/log.ts'
+import { AF_UNIX, SOCK_NONBLOCK, SOCK_SEQPACKET, bind, close, listen, socket } from '../netlink/ffi.ts'
 import { inherit, offer } from './server/hand-over.ts'
 import { openPlace } from './server/sockets.ts'
 import { data, overTcp, overUdp, start, web } from './test-support/started.ts'
@@ -22,16 +23,16 @@ const name = 'web.default.svc.cluster.local'
 
 /** A server for other names that takes its time: there is always a question under way to it. */
 async function slowUpstream(t: { teardown(end: () => void): void }): Promise<number> {
-  const socket = createSocket('udp4')
-  socket.on('message', (query, { port, address }) => {
+  const server = createSocket('udp4')
+  server.on('message', (query, { port, address }) => {
     const { id = 0, questions } = packet.decode(query)
     const asked = questions?.[0]?.name ?? ''
     const answer = packet.encode({ type: 'response', id, flags: packet.RECURSION_DESIRED, questions: [{ name: asked, type: 'A' }], answers: [{ name: asked, type: 'A', ttl: 60, data: '192.0.2.1' }] })
-    setTimeout(() => socket.send(answer, port, address), 100)
+    setTimeout(() => server.send(answer, port, address), 100)
   })
-  await new Promise<void>((resolve) => void socket.bind(0, '127.0.0.1', resolve))
-  t.teardown(() => socket.close())
-  return socket.address().port
+  await new Promise<void>((resolve) => void server.bind(0, '127.0.0.1', resolve))
+  t.teardown(() => server.close())
+  return server.address().port
 }
 
 /** Asks by UDP, by TCP and for names elsewhere until stopped; who got no answer in 5 s is lost. */
@@ -75,7 +76,6 @@ async function answering(t: { teardown(end: () => void): void }, ...args: readon
 t.test(`no question is lost while ${upgrades} processes follow one another`, { timeout: 60_000 + upgrades * 5000 }, async (t) => {
   const upstream = await slowUpstream(t)
   const free = openPlace({ kind: 'tcp', address: '127.0.0.1', port: 0 })
-  const { close } = await import('../netlink/ffi.ts')
   close(free.fd)
   const args = [`127.0.0.1:${free.port}`, join(folder, 'upgrades.sock'), String(upstream)]
   let now = await answering(t, ...args)
@@ -132,19 +132,31 @@ t.test('who speaks another version, or dies while it takes over, leaves the old 
   const place = openPlace({ kind: 'tcp', address: '127.0.0.1', port: 0 })
   let taken = 0
   const offered = offer(path, [place], { onTaken: () => (taken += 1), log: silentLogger })
-  const dying = await inherit(path)
-  const socket = dying?.take(place)
-  t.ok(socket !== undefined && socket.fd !== place.fd)
+  const dying = await inherit(path, systemClock)
+  const given = dying?.take(place)
+  t.ok(given !== undefined && given.fd !== place.fd)
   t.equal(dying?.take(place), undefined, 'a socket is taken once')
   // A process that takes over and dies: its end is seen, and nothing has happened.
   await new Promise<void>((resolve) => connect(path).once('error', () => resolve()))
   await systemClock.sleep(50)
   t.equal(taken, 0)
-  const next = await inherit(path)
+  const next = await inherit(path, systemClock)
   await next?.finish()
   t.equal(taken, 1)
   offered.close()
   t.ok(existsSync(path), 'the path is the new one’s by now')
-  t.equal(await inherit(join(folder, 'nobody.sock')), undefined)
-  await t.rejects(inherit(join(folder, 'x'.repeat(200))), /at most 107 bytes/)
+  t.equal(await inherit(join(folder, 'nobody.sock'), systemClock), undefined)
+  await t.rejects(inherit(join(folder, 'x'.repeat(200)), systemClock), /at most 107 bytes/)
+})
+
+t.test('a process that hangs is not waited for', async (t) => {
+  const path = join(folder, 'hangs.sock')
+  const fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0)
+  t.teardown(() => close(fd))
+  bind(fd, Buffer.concat([Buffer.from([AF_UNIX, 0]), Buffer.from(path), Buffer.from([0])]))
+  listen(fd, 1)
+  const clock = new FakeClock()
+  const waiting = inherit(path, clock)
+  await clock.advance(5000)
+  t.equal(await waiting, undefined)
 })

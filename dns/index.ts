@@ -44,7 +44,7 @@ const configMs = 2000
 /** Starts answering; resolves when it listens: at once, though the cluster's names are not known yet, or when they are, if there is somebody to take over from. */
 export async function startDns(options: DnsOptions): Promise<DnsServer> {
   const { log, listen, handOver } = options
-  const before = handOver === undefined ? undefined : await inherit(handOver)
+  const before = handOver === undefined ? undefined : await inherit(handOver, options.clock)
   const serverAddresses = listen.map(({ address }) => address).filter((address) => address !== '0.0.0.0' && address !== '::')
   const settings = settingsOf(options)
   const serving = new Serving({ ...options, serverAddresses }, settings)

@@ -78,7 +78,7 @@ export class Listeners {
         this.#bare.delete(socket)
         this.places.push(socket)
         this.#listeners.push(await this.#start(socket, options, answering))
-        if (!isOwnAddress(socket.address)) log.info('the address to listen on is not of this host yet', { address: socket.address })
+        if (socket.kind !== 'tcp' && !isOwnAddress(socket.address)) log.info('the address to listen on is not of this host yet', { address: socket.address })
       }
     } catch (error) {
       await this.close()

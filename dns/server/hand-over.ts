@@ -10,6 +10,7 @@
  *         ◄─── "left" ────                             ends; the new one listens on the Unix socket in its place
  */
 import { chmodSync, rmSync } from 'node:fs'
+import type { Clock } from '../../api/clock.ts'
 import type { Logger } from '../../api/log.ts'
 import { AF_UNIX, SOCK_NONBLOCK, SOCK_SEQPACKET, accept, bind, close, connectTo, listen, receiveDescriptors, send, sendDescriptors, socket, watchReadable } from '../../netlink/ffi.ts'
 import type { OpenPlace, Place } from './sockets.ts'
@@ -21,6 +22,8 @@ const placesMax = 253
 const answering = Buffer.from('answering')
 const left = Buffer.from('left')
 const pathBytesMax = 107
+/** A process that says nothing for so long hangs. */
+const answerMs = 5000
 
 /** What the process before this one had open. */
 export interface Inheritance {
@@ -32,8 +35,8 @@ export interface Inheritance {
   finish(): Promise<void>
 }
 
-/** Asks the process that answers now; undefined when there is none. */
-export async function inherit(path: string): Promise<Inheritance | undefined> {
+/** Asks the process that answers now; undefined when there is none, or it hangs. */
+export async function inherit(path: string, clock: Clock): Promise<Inheritance | undefined> {
   const fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0)
   try {
     connectTo(fd, nameOf(path), path)
@@ -44,22 +47,24 @@ export async function inherit(path: string): Promise<Inheritance | undefined> {
     throw new Error(`Cannot take over at ${path}: ${(error as Error).message}`, { cause: error })
   }
   const talk = new Talk(fd)
-  const first = await talk.next()
+  const first = await inTime(clock, talk.next())
   if (first === undefined) {
     talk.close()
     return undefined
   }
-  return new Heir(path, talk, first)
+  return new Heir({ path, talk, clock }, first)
 }
 
 class Heir implements Inheritance {
   readonly orphaned: Promise<void>
   readonly #talk: Talk
+  readonly #clock: Clock
   readonly #open = new Map<string, OpenPlace>()
   readonly #answer: Promise<Received | undefined>
 
-  constructor(path: string, talk: Talk, { data, descriptors }: Received) {
+  constructor({ path, talk, clock }: { readonly path: string; readonly talk: Talk; readonly clock: Clock }, { data, descriptors }: Received) {
     this.#talk = talk
+    this.#clock = clock
     const read = JSON.parse(data.toString()) as { readonly version?: number; readonly places?: readonly Place[] }
     if (read.version !== version || read.places?.length !== descriptors.length) {
       for (const fd of descriptors) close(fd)
@@ -81,10 +86,21 @@ class Heir implements Inheritance {
 
   async finish(): Promise<void> {
     this.#talk.say(answering)
-    await this.#answer
+    await inTime(this.#clock, this.#answer)
     this.#talk.close()
     for (const { fd } of this.#open.values()) close(fd)
     this.#open.clear()
+  }
+}
+
+/** What comes within some seconds. */
+async function inTime<T>(clock: Clock, coming: Promise<T | undefined>): Promise<T | undefined> {
+  const { promise: late, resolve } = Promise.withResolvers<undefined>()
+  const timer = clock.setTimeout(() => resolve(undefined), answerMs)
+  try {
+    return await Promise.race([coming, late])
+  } finally {
+    timer.cancel()
   }
 }
 
