@@ -27,6 +27,8 @@ const cases: readonly (readonly [expression: string, value: unknown])[] = [
   ['cidr("10.1.2.3/8").masked().prefixLength() == 8 && string(cidr("10.1.2.3/8").ip()) == "10.1.2.3" && isCIDR("::/0")', true],
   ['matches("v1.2", "v[0-9]\\\\.[0-9]") && !"v1".matches("v2")', true],
   ['"Foo.Bar".matches("^(?i)[a-z.]+$") && !"a\\nb".matches("a.b") && "a\\nb" . matches ("(?s)a.b")', true],
+  ['cidr("10.1.2.3/8") != cidr("10.1.2.3/8").masked() && cidr("10.0.0.0/8") == cidr("10.1.2.3/8").masked()', true],
+  ['ip("::1") == ip("0::1") && ip("10.0.0.1") != ip("10.0.0.2") && quantity("1k") == quantity("1000") && url("https://a/") == url("https://a")', true],
   ['object.metadata.?labels.?app.orValue("none")', 'none'],
 ]
 

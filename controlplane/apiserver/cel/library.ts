@@ -172,6 +172,7 @@ function addQuantities(environment: Environment): void {
   const number = (one: Quantity | bigint): number => (one instanceof Quantity ? one.value : Number(one))
   environment
     .registerType(type, { ctor: Quantity, fields: {} })
+    .registerOperator(`${type} == ${type}`, (a: Quantity, b: Quantity) => a.value === b.value)
     .registerFunction(`quantity(string): ${type}`, (text: string) => new Quantity(parseQuantity(text)))
     .registerFunction('isQuantity(string): bool', (text: string) => isQuantity(text))
     .registerFunction('compareQuantity(string, string): int', (a: string, b: string) => BigInt(Math.sign(parseQuantity(a) - parseQuantity(b))))
@@ -196,6 +197,7 @@ function addUrls(environment: Environment): void {
   const type = 'kubernetes.URL'
   environment
     .registerType(type, { ctor: Url, fields: {} })
+    .registerOperator(`${type} == ${type}`, (a: Url, b: Url) => a.url.href === b.url.href)
     .registerFunction(`url(string): ${type}`, (text: string) => new Url(new URL(text)))
     .registerFunction('isURL(string): bool', (text: string) => URL.canParse(text))
     .registerFunction(`${type}.getScheme(): string`, ({ url }: Url) => url.protocol.slice(0, -1))
@@ -227,6 +229,8 @@ function addAddresses(environment: Environment): void {
     .registerType('net.IPFunctions', { ctor: IpFunctions, fields: {} })
     .registerConstant('ip', 'net.IPFunctions', new IpFunctions())
     .registerFunction('net.IPFunctions.isCanonical(string): bool', (_: IpFunctions, text: string) => new Ip(text).address.correctForm() === text)
+    .registerOperator(`${ip} == ${ip}`, (a: Ip, b: Ip) => a.address.correctForm() === b.address.correctForm())
+    .registerOperator(`${cidr} == ${cidr}`, (a: Cidr, b: Cidr) => a.range.correctForm() === b.range.correctForm() && a.range.subnetMask === b.range.subnetMask)
     .registerFunction(`ip(string): ${ip}`, (text: string) => new Ip(text))
     .registerFunction('isIP(string): bool', (text: string) => isIP(text) !== 0)
     .registerFunction(`string(${ip}): string`, ({ text }: Ip) => text)

@@ -1,10 +1,11 @@
 // Objects of one version as another has them: by their name alone, or by a webhook of whoever defined them
-// (apiextensions-apiserver pkg/apiserver/conversion, ConversionReview v1).
+// (apiextensions-apiserver pkg/apiserver/conversion, ConversionReview v1, and v1beta1 for those who know no other).
 import { randomUUID } from 'node:crypto'
 import { apiVersionOf, equalJson, isRecord } from '../object.ts'
 import type { ApiObject } from '../object.ts'
 import type { Outbound } from '../outbound.ts'
 import { internalError } from '../status.ts'
+import { reviewVersions } from './definition.ts'
 import type { Definition, WebhookConversion } from './definition.ts'
 
 /** Objects of any versions as one. Fails as a whole, with what went wrong. */
@@ -24,11 +25,12 @@ export function converterOf({ spec }: Definition, outbound: Outbound): Convert {
   }
 }
 
-async function asked(outbound: Outbound, { clientConfig = {} }: WebhookConversion, objects: readonly ApiObject[], others: readonly ApiObject[], apiVersion: string): Promise<readonly ApiObject[]> {
+async function asked(outbound: Outbound, { clientConfig = {}, conversionReviewVersions = [] }: WebhookConversion, objects: readonly ApiObject[], others: readonly ApiObject[], apiVersion: string): Promise<readonly ApiObject[]> {
   const [first] = others
   const failed = (why: string): Error => internalError(`conversion webhook for ${kindOf(first)} ${why}`)
   const uid = randomUUID()
-  const review = { apiVersion: 'apiextensions.k8s.io/v1', kind: 'ConversionReview', request: { uid, desiredAPIVersion: apiVersion, objects: others } }
+  const version = conversionReviewVersions.find((each) => reviewVersions.includes(each)) ?? 'v1'
+  const review = { apiVersion: `apiextensions.k8s.io/${version}`, kind: 'ConversionReview', request: { uid, desiredAPIVersion: apiVersion, objects: others } }
   let answer: unknown
   try {
     answer = await outbound.post(clientConfig, { body: review, timeoutMs, bytesMax: answerBytesMax, query: `?timeout=${timeoutMs / 1000}s` })

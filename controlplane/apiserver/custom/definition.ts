@@ -32,6 +32,9 @@ export interface Names {
   readonly categories?: readonly string[]
 }
 
+/** Of ConversionReview, the newest first. */
+export const reviewVersions: readonly string[] = ['v1', 'v1beta1']
+
 export interface WebhookConversion {
   readonly clientConfig?: ClientConfig
   readonly conversionReviewVersions?: readonly string[]
@@ -144,7 +147,7 @@ function validateConversion({ strategy, webhook }: NonNullable<Definition['spec'
     const { clientConfig, conversionReviewVersions } = webhook as WebhookConversion
     validateClientConfig((clientConfig ?? {}) as Record<string, unknown>, 'spec.conversion.webhook.clientConfig', errors)
     if (!Array.isArray(conversionReviewVersions) || conversionReviewVersions.length === 0) errors.required('spec.conversion.webhook.conversionReviewVersions')
-    else if (!conversionReviewVersions.includes('v1')) errors.invalid('spec.conversion.webhook.conversionReviewVersions', conversionReviewVersions, 'must include at least one of v1')
+    else if (!conversionReviewVersions.some((version) => reviewVersions.includes(String(version)))) errors.invalid('spec.conversion.webhook.conversionReviewVersions', conversionReviewVersions, `must include at least one of ${reviewVersions.join(', ')}`)
   }
 }
 

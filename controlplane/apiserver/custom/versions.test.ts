@@ -193,6 +193,6 @@ t.test('a webhook that is not well described is refused', async (t) => {
     [{ strategy: 'Webhook' }, /spec.conversion.webhook.clientConfig: Required value/],
     [{ strategy: 'Other' }, /spec.conversion.strategy: Unsupported value: "Other"/],
     [{ strategy: 'Webhook', webhook: { clientConfig: { url: 'http://x' }, conversionReviewVersions: ['v1'] } }, /'https' is the only allowed URL scheme/],
-    [{ strategy: 'Webhook', webhook: { clientConfig: { url: 'https://x' }, conversionReviewVersions: ['v1beta1'] } }, /conversionReviewVersions: Invalid value/],
+    [{ strategy: 'Webhook', webhook: { clientConfig: { url: 'https://x' }, conversionReviewVersions: ['v2'] } }, /conversionReviewVersions: Invalid value/],
   ] as const) t.match(await ask(server, 'POST', definitions, { ...whole, spec: { ...whole.spec, conversion } }), { status: 422, body: { message } })
 })

@@ -113,6 +113,8 @@ const cases: [string, object, ...string[]][] = [
   ['roles.rbac.authorization.k8s.io', { rules: [{ verbs: ['get'], nonResourceURLs: ['/x'] }] }, 'rules[0].nonResourceURLs: Invalid: namespaced rules cannot apply to non-resource URLs'],
   ['clusterroles.rbac.authorization.k8s.io', { rules: [{ verbs: ['get'], nonResourceURLs: ['/x'] }] }],
   ['clusterrolebindings.rbac.authorization.k8s.io', { roleRef: { kind: 'Role', name: 'r' } }, 'roleRef.kind: NotSupported: supported values: "ClusterRole"'],
+  ['statefulsets.apps', work({ serviceName: 's', template: template({ containers: [{ ...container, volumeMounts: [{ name: 'data', mountPath: '/data' }] }] }), volumeClaimTemplates: [{ metadata: { name: 'data' }, spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } } }] })],
+  ['statefulsets.apps', work({ serviceName: 's', template: template({ containers: [{ ...container, volumeMounts: [{ name: 'other', mountPath: '/data' }] }] }), volumeClaimTemplates: [{ metadata: { name: 'data' }, spec: { accessModes: ['ReadWriteOnce'] } }] }), 'spec.template.spec.containers[0].volumeMounts[0].name: NotFound'],
   ['rolebindings.rbac.authorization.k8s.io', { roleRef: { kind: 'Role', name: 'r' }, subjects: [{ kind: 'ServiceAccount', name: 's' }] }],
   ['clusterrolebindings.rbac.authorization.k8s.io', { roleRef: { kind: 'ClusterRole', name: 'r' }, subjects: [{ kind: 'ServiceAccount', name: 's' }] }, 'subjects[0].namespace: Required'],
   ['poddisruptionbudgets.policy', { spec: { minAvailable: 1, maxUnavailable: 1 } }, 'spec: Invalid: minAvailable and maxUnavailable cannot be both set'],

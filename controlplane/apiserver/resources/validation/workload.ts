@@ -74,11 +74,19 @@ export function validateDaemonSet({ spec }: DaemonSet, errors: FieldErrors): voi
 }
 
 export function validateStatefulSet({ spec }: StatefulSet, errors: FieldErrors): void {
-  validateSelecting(spec, 'statefulset', errors)
+  validateSelecting({ ...spec, template: withClaims(spec) }, 'statefulset', errors)
   errors.oneOf('spec.podManagementPolicy', spec.podManagementPolicy, ['OrderedReady', 'Parallel'])
   errors.oneOf('spec.updateStrategy.type', spec.updateStrategy?.type, ['OnDelete', 'RollingUpdate'])
   errors.nonNegative('spec.updateStrategy.rollingUpdate.partition', spec.updateStrategy?.rollingUpdate?.partition)
   if ((spec.serviceName ?? '') !== '') errors.each('spec.serviceName', spec.serviceName, dnsSubdomain(spec.serviceName ?? ''))
+}
+
+/** The template as its pods are made from it: each claim of theirs is a volume, in the place of one that has its name. */
+function withClaims({ template, volumeClaimTemplates = [] }: StatefulSet['spec']): PodTemplateSpec {
+  const claims = volumeClaimTemplates.flatMap(({ metadata }) => metadata?.name ?? [])
+  const others = (template.spec.volumes ?? []).filter(({ name }) => !claims.includes(name))
+  const volumes = [...others, ...claims.map((name) => ({ name, persistentVolumeClaim: { claimName: name } }))]
+  return volumes.length === 0 ? template : { ...template, spec: { ...template.spec, volumes } }
 }
 
 const statefulSetMayChange =
