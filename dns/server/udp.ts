@@ -64,8 +64,9 @@ class Slots {
     return this.payload.subarray(slot * this.#bytes, slot * this.#bytes + Math.min(length, this.#bytes))
   }
 
-  address(slot: number): Buffer {
-    return this.#addresses.subarray(slot * addressSize, slot * addressSize + this.headers.readUInt32LE(slot * headerSize + nameLengthOffset))
+  /** Views of `length` bytes of each slot's address, from `start` on: made once, for each would be as large as a question. */
+  addresses(start: number, length: number): readonly Uint8Array[] {
+    return Array.from({ length: this.#addresses.length / addressSize }, (_, slot) => this.#addresses.subarray(slot * addressSize + start, slot * addressSize + start + length))
   }
 
   fill(slot: number, address: Uint8Array, payload: Uint8Array): void {
@@ -89,7 +90,9 @@ export function listenUdp({ fd }: OpenPlace, respond: Respond): UdpListener {
 
 class Listener implements UdpListener {
   readonly #fd: number
-  readonly #isV4: boolean
+  /** Who sent what is in each slot: the whole socket address, and of it the IP address. */
+  readonly #senders: readonly Uint8Array[]
+  readonly #clients: readonly Uint8Array[]
   readonly #respond: Respond
   readonly #incoming = new Slots(batch, questionBytesMax)
   readonly #outgoing = new Slots(batch, answerBytesMax)
@@ -102,7 +105,9 @@ class Listener implements UdpListener {
   constructor(fd: number, respond: Respond) {
     this.#fd = fd
     this.#respond = respond
-    this.#isV4 = socketName(fd).readUInt16LE() === AF_INET
+    const isV4 = socketName(fd).readUInt16LE() === AF_INET
+    this.#senders = this.#incoming.addresses(0, isV4 ? 16 : 28)
+    this.#clients = isV4 ? this.#incoming.addresses(4, 4) : this.#incoming.addresses(8, 16)
     this.#watch = watchReadable(fd, () => this.#take())
   }
 
@@ -144,8 +149,9 @@ class Listener implements UdpListener {
     const [incoming, outgoing] = [this.#incoming, this.#outgoing]
     let ready = 0
     for (let slot = 0; slot < count; slot += 1) {
-      const from = incoming.address(slot)
-      const answer = this.#respond(incoming.packet(slot), this.#isV4 ? from.subarray(4, 8) : from.subarray(8, 24))
+      const [from, client] = [this.#senders[slot], this.#clients[slot]]
+      if (from === undefined || client === undefined) continue
+      const answer = this.#respond(incoming.packet(slot), client)
       if (answer === undefined) continue
       if (answer instanceof Promise) void this.#answerLater(Buffer.from(from), answer)
       else outgoing.fill(ready++, from, answer)
