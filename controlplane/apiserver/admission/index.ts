@@ -65,7 +65,7 @@ function mutateBuiltIn(request: AdmissionRequest, options: AdmissionOptions): vo
     checkNamespaceDeletion(descriptor, old)
     return
   }
-  if (object === undefined || operation === 'CONNECT' || object.kind !== descriptor.kind) return
+  if (object === undefined || operation === 'CONNECT' || request.kind !== descriptor) return
   if (operation === 'CREATE' && subresource === '') {
     checkNamespace(descriptor, object, context)
     applyLimitDefaults(request)
@@ -81,7 +81,7 @@ function mutateBuiltIn(request: AdmissionRequest, options: AdmissionOptions): vo
 
 function validateBuiltIn(request: AdmissionRequest, { authorizer }: AdmissionOptions): void {
   const { operation, descriptor, object, old, context } = request
-  if (object === undefined || operation === 'CONNECT' || object.kind !== descriptor.kind) return
+  if (object === undefined || operation === 'CONNECT' || request.kind !== descriptor) return
   checkLimits(request)
   checkPodSecurity(request)
   if (descriptor.kind === 'PriorityClass' && descriptor.group === 'scheduling.k8s.io') checkPriorityClass(object, context)

@@ -35,7 +35,7 @@ const group = 'admissionregistration.k8s.io'
 
 /** Lets the policies that are bound change an object. Undefined when there are none. */
 export function applyPolicies(request: AdmissionRequest, rounds: Rounds, options: PolicyOptions): Promise<void> | undefined {
-  if (request.origin === undefined || isExempt(request) || request.operation === 'DELETE' || request.object?.kind !== request.descriptor.kind) return undefined
+  if (request.origin === undefined || isExempt(request) || request.operation === 'DELETE' || request.object === undefined || request.kind !== request.descriptor) return undefined
   const bound = boundTo<MutatingSpec, { readonly policyName: string }>(request, `mutatingadmissionpolicies.${group}`, `mutatingadmissionpolicybindings.${group}`, options.registry)
   return bound.length === 0 ? undefined : applyAll(request, bound, rounds, options)
 }

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { ask, startTestServer } from '../test-support/server.ts'
 import { violationsOf } from './pod-security-checks.ts'
@@ -72,4 +74,16 @@ t.test('labels of a namespace enforce, warn and are checked', async (t) => {
   t.match(await ask(server, 'POST', `${base}/pods`, pod('q', { containers: [{ name: 'a', image: 'x' }] })), { status: 201, headers: { warning: /would violate PodSecurity \\"restricted:v1.20\\": allowPrivilegeEscalation != false/ } })
   t.match(await label({ 'pod-security.kubernetes.io/enforce': 'strict' }), { status: 422, body: { message: 'Namespace "default" is invalid: metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: "strict": must be one of privileged, baseline, restricted' } })
   t.match(await label({ 'pod-security.kubernetes.io/warn-version': '1.20' }), { status: 422, body: { message: /must be \\?"latest\\?" or \\?"v1.x\\?"/ } })
+})
+
+t.test('what is only audited stands in the audit log', async (t) => {
+  const auditLogPath = join(t.testdir(), 'audit.log')
+  const { server } = await startTestServer(t, { audit: { path: auditLogPath } })
+  await ask(server, 'PATCH', '/api/v1/namespaces/default', { metadata: { labels: { 'pod-security.kubernetes.io/audit': 'baseline' } } }, { 'content-type': 'application/merge-patch+json' })
+  const made = await ask(server, 'POST', '/api/v1/namespaces/default/pods', { metadata: { name: 'p' }, spec: { hostPID: true, containers: [{ name: 'a', image: 'x' }] } })
+  t.match(made, { status: 201 })
+  t.notOk(made.headers['warning'])
+  await server.stop()
+  const event = readFileSync(auditLogPath, 'utf8').split('\n').find((line) => line.includes('audit-violations')) ?? '{}'
+  t.match((JSON.parse(event) as { annotations?: object }).annotations, { 'pod-security.kubernetes.io/audit-violations': 'would violate PodSecurity "baseline:latest": host namespaces (hostPID=true)', 'pod-security.kubernetes.io/enforce-policy': 'privileged:latest' })
 })

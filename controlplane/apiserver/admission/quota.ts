@@ -95,8 +95,8 @@ export class Quotas {
 }
 
 /** New objects count, and changes of those whose amounts can change. */
-function isCounted({ operation, descriptor, subresource, object }: AdmissionRequest): boolean {
-  if (object === undefined || object.kind !== descriptor.kind || !descriptor.namespaced || descriptor.virtual === true) return false
+function isCounted({ operation, descriptor, kind, subresource, object }: AdmissionRequest): boolean {
+  if (object === undefined || kind !== descriptor || !descriptor.namespaced || descriptor.virtual === true) return false
   if (operation === 'CREATE') return subresource === ''
   if (operation !== 'UPDATE' || descriptor.group !== '') return false
   return descriptor.plural === 'pods' ? subresource === 'resize' : subresource === '' && (descriptor.plural === 'services' || descriptor.plural === 'persistentvolumeclaims')

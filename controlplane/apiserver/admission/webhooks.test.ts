@@ -1,4 +1,6 @@
 // Webhooks as clients of the API notice them: refused, changed, warned, and not noticed.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import type { ApiServer } from '../index.ts'
@@ -151,6 +153,20 @@ t.test('a webhook that fails is passed over or not, as it says', async (t) => {
       await ask(server, 'DELETE', `${at}/a`)
     }
   }
+})
+
+t.test('the audit log tells what webhooks noted, changed and did not answer', async (t) => {
+  const hook = await startWebhook(t, (path, body) => (path === '/down' ? 500 : path === '/change' ? patched(body, [{ op: 'add', path: '/data/b', value: '2' }]) : reviewed(body, { auditAnnotations: { why: 'because' } })))
+  const auditLogPath = join(t.testdir(), 'audit.log')
+  const { server } = await startTestServer(t, { audit: { path: auditLogPath } })
+  await register(t, server, configuration(hook, { name: 'note' }), configuration(hook, { name: 'down', more: { failurePolicy: 'Ignore' } }), configuration(hook, { name: 'change', kind: 'Mutating' }))
+  t.equal((await ask(server, 'POST', maps, map('x'))).status, 201)
+  await server.stop()
+  const event = readFileSync(auditLogPath, 'utf8').split('\n').find((line) => line.includes('/configmaps"') && line.includes('"annotations"'))
+  t.match((JSON.parse(event ?? '{}') as Json)['annotations'], {
+    'note.example.com/why': 'because', 'failed-open.validation.webhook.admission.k8s.io/down.example.com': /the server answered 500/,
+    'mutation.webhook.admission.k8s.io/round_0_index_0': '{"configuration":"change","webhook":"change.example.com","mutated":true}',
+  })
 })
 
 t.test('mutating webhooks change the object in the order of their names; what no field fits goes, what is wrong is refused', async (t) => {

@@ -98,7 +98,7 @@ export class Webhooks {
     if (object === undefined) throw internalError(`admission webhook ${JSON.stringify(webhook.name)} attempted to modify the object, which is not supported for this operation`)
     const patched = this.#patched(webhook, await converted(object, descriptor, as), verdict.patch)
     const back = await converted(patched, as, descriptor)
-    const next = object.kind === descriptor.kind ? held(descriptor, back) : back
+    const next = request.kind === descriptor ? held(descriptor, back) : back
     const isMutated = !equalJson(next, object)
     note(isMutated)
     if (isMutated) request.object = next
