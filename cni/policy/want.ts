@@ -82,7 +82,7 @@ function rulesOf({ spec = {} }: NetworkPolicy, direction: Direction): PeerRule[]
 /** A port as a packet has it; `peers` narrows to those for whom the port's name means that number. */
 interface WirePort {
   readonly protocol: 'tcp' | 'udp' | 'sctp'
-  /** A number or `a-b`; undefined: any. */
+  /** A number or `a-b`; all of them where it is left out. */
   readonly port: number | string | undefined
   readonly named?: { readonly name: string; readonly number: number } | undefined
 }
