@@ -7,6 +7,7 @@ import { formatBytes, isQuantity, parseQuantity } from '../../../api/quantity.ts
 import { patternOf } from '../pattern.ts'
 import type { Pattern } from '../pattern.ts'
 import { CelEnvironment, matchesMethod } from './environment.ts'
+import { addFormats } from './formats.ts'
 
 class Quantity {
   readonly value: number
@@ -73,6 +74,7 @@ export function kubernetesEnvironment(): Environment {
   addQuantities(environment)
   addUrls(environment)
   addAddresses(environment)
+  addFormats(environment)
   return environment
 }
 
