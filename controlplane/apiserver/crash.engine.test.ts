@@ -14,7 +14,7 @@ const program = new URL('test-support/serve.ts', import.meta.url).pathname
 const path = '/api/v1/namespaces/default/configmaps'
 const lanes = 32
 /** Acknowledged writes between kills; FAIRWAY_SOAK=1 makes it twenty times as many. */
-const writesMin = process.env['FAIRWAY_SOAK'] === '1' ? 20_000 : 600
+const writesMin = process.env['FAIRWAY_SOAK'] === '1' ? 20_000 : 1200
 const kills = 3
 
 t.setTimeout(280_000)

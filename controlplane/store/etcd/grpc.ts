@@ -19,6 +19,8 @@ export class GrpcError extends Error {
 
 export interface GrpcStream {
   write(message: Buffer): void
+  /** We have nothing more to say. */
+  end(): void
   cancel(): void
 }
 
@@ -70,7 +72,7 @@ export class GrpcEndpoint {
 
   stream(path: string, events: StreamEvents): GrpcStream {
     const stream = this.#open(path, events)
-    return { write: (message) => void stream.write(framed(message)), cancel: () => stream.close(constants.NGHTTP2_CANCEL) }
+    return { write: (message) => void stream.write(framed(message)), end: () => void stream.end(), cancel: () => stream.close(constants.NGHTTP2_CANCEL) }
   }
 
   close(): void {
