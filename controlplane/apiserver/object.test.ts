@@ -12,7 +12,7 @@ t.test('equal JSON is found equal, whatever the order of its keys, and nothing e
   t.equal(equalJson({}, { a: undefined }), true)
   for (const name of ['constructor', 'toString', '__proto__']) {
     const named = JSON.parse(`{"${name}":1}`) as unknown
-    t.equal(equalJson(named, {}), false, `${name} is a key as any other`)
+    t.equal(equalJson(named, {}), false, `${name} is a key like every other`)
     t.equal(equalJson({}, named), false)
     t.equal(equalJson(named, JSON.parse(`{"${name}":1}`)), true)
   }

@@ -186,7 +186,7 @@ class KubeletHttps implements KubeletServer {
     const wanted = streamsOf(target.query)
     const hasResize = wanted.tty && /^v[34]\./.test(version)
     const expected = [wanted.stdin && 'stdin', wanted.stdout && 'stdout', wanted.stderr && !wanted.tty && 'stderr', 'error', hasResize && 'resize'] as const
-    // What cannot begin is refused as any request is.
+    // What cannot begin is refused like every request.
     const session = await this.#session(target)
     acceptSpdy(socket, head, version)
     await joinSession(new SpdyChannels(socket, expected.filter((name) => name !== false), this.#options.kubelet.clock), version, session)
