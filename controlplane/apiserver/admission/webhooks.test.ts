@@ -134,6 +134,18 @@ t.test('selectors, scope, match conditions and operations say what is asked abou
   t.match(await ask(server, 'POST', maps, map('x')), { status: 403, body: { message: /^configmaps "x" is forbidden: expression 'object.data.nothing == "2"' resulted in error: No such key/i } })
 })
 
+t.test('validating webhooks are asked at once, and of several refusals that of the first by name counts', async (t) => {
+  const both = Promise.withResolvers<void>()
+  const hook = await startWebhook(t, async (path, body) => {
+    if (hook.posted.length === 2) both.resolve()
+    await both.promise
+    return reviewed(body, { allowed: false, status: { message: path } })
+  })
+  const { server } = await startTestServer(t)
+  await register(t, server, configuration(hook, { name: 'b' }), configuration(hook, { name: 'a' }))
+  t.match((await ask(server, 'POST', maps, map('x'))).body, { message: 'admission webhook "a.example.com" denied the request: /a' })
+})
+
 t.test('a webhook that fails is passed over or not, as it says', async (t) => {
   const hook = await startWebhook(t, (path, body) => (path === '/down' ? 500 : path === '/late' ? undefined : path === '/other' ? { ...reviewed(body, {}), response: { uid: 'x', allowed: true } } : reviewed(body, { patch: 'e30=' })))
   const { server } = await startTestServer(t)
@@ -226,6 +238,19 @@ t.test('a rule for another version of a kind is meant for all, unless it is to b
   await ask(server, 'PATCH', `${group}/validatingwebhookconfigurations/a`, { webhooks: [{ name: 'a.example.com', matchPolicy: 'Equivalent' }] }, { 'content-type': 'application/strategic-merge-patch+json' })
   t.equal((await ask(server, 'POST', '/apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers?dryRun=All', scaler)).status, 400)
   t.match(requestOf(hook), { kind: { version: 'v2' }, requestKind: { version: 'v1' }, object: { apiVersion: 'autoscaling/v2', spec: { metrics: [{ type: 'Resource', resource: { name: 'cpu' } }] } } })
+})
+
+t.test('of a custom resource, a webhook sees the version that it asks for, and may change it', async (t) => {
+  const hook = await startWebhook(t, (_, body) => patched(body, [{ op: 'add', path: '/spec/seen', value: 'yes' }]))
+  const { server } = await startTestServer(t)
+  const version = (name: string, storage: boolean): object => ({ name, served: true, storage, schema: { openAPIV3Schema: { type: 'object', properties: { spec: { type: 'object', properties: { seen: { type: 'string' }, size: { type: 'integer', default: 3 } } } } } } })
+  await ask(server, 'POST', '/apis/apiextensions.k8s.io/v1/customresourcedefinitions', {
+    metadata: { name: 'widgets.example.com' }, spec: { group: 'example.com', scope: 'Namespaced', names: { plural: 'widgets', kind: 'Widget' }, versions: [version('v1', true), version('v1beta1', false)] },
+  })
+  await register(t, server, configuration(hook, { kind: 'Mutating', more: { rules: [{ operations: ['*'], apiGroups: ['example.com'], apiVersions: ['v1'], resources: ['widgets'] }] } }))
+  const made = await ask(server, 'POST', '/apis/example.com/v1beta1/namespaces/default/widgets', { apiVersion: 'example.com/v1beta1', kind: 'Widget', metadata: { name: 'w' }, spec: {} })
+  t.match(made, { status: 201, body: { apiVersion: 'example.com/v1beta1', spec: { seen: 'yes', size: 3 } } }, made.text.slice(0, 300))
+  t.match(requestOf(hook), { kind: { group: 'example.com', version: 'v1', kind: 'Widget' }, requestKind: { version: 'v1beta1' }, object: { apiVersion: 'example.com/v1' } })
 })
 
 t.test('configurations get defaults and are held to the rules', async (t) => {

@@ -14,7 +14,7 @@ export interface Webhook {
   readonly posted: { readonly path: string; readonly body: Record<string, unknown> }[]
 }
 
-/** Answers what is posted with what `answer` makes of it: JSON, a status code, or never (undefined). */
+/** Answers what is posted with what `answer` makes of it, at once or later: JSON, a status code, or nothing (undefined). */
 export async function startWebhook(t: Teardown, answer: (path: string, body: Record<string, unknown>) => unknown): Promise<Webhook> {
   const authority = await CertificateAuthority.create('webhook-ca', () => Date.now())
   const { certificate, key } = await authority.issue({ subject: { commonName: 'webhook' }, usages: ['server'], names: ['127.0.0.1'], validMs: yearMs })
@@ -26,10 +26,11 @@ export async function startWebhook(t: Teardown, answer: (path: string, body: Rec
       const path = (request.url ?? '').replace(/\?.*/, '')
       const body = JSON.parse(Buffer.concat(pieces).toString()) as Record<string, unknown>
       posted.push({ path, body })
-      const said = answer(path, body)
-      if (said === undefined) return
-      if (typeof said === 'number') response.statusCode = said
-      response.end(typeof said === 'number' ? 'no' : JSON.stringify(said))
+      void Promise.resolve(answer(path, body)).then((said) => {
+        if (said === undefined) return
+        if (typeof said === 'number') response.statusCode = said
+        response.end(typeof said === 'number' ? 'no' : JSON.stringify(said))
+      })
     })
   })
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
