@@ -27,7 +27,7 @@ export interface HostSockets {
 const waiting = { tcp: '0A', udp: '07' } as const
 
 /** Reads what listens in a network namespace, and the addresses it has. */
-function hostSockets(netns: Netns | undefined): HostSockets {
+export function hostSockets(netns: Netns | undefined): HostSockets {
   const read = (): string[] => ['tcp', 'tcp6', 'udp', 'udp6'].map(readTable)
   const [tcp = '', tcp6 = '', udp = '', udp6 = ''] = netns === undefined ? read() : netns.run<string[]>(read)
   using route = RouteSocket.open({ netns })
