@@ -1,6 +1,4 @@
 /** Search paths: misses are answered from the index at once; with autopath the server searches, and never for the wrong pod. */
-import { createSocket } from 'node:dgram'
-import packet from 'dns-packet'
 import t from 'tap'
 import { FakeClock } from '../api/clock.ts'
 import { silentLogger } from '../api/log.ts'
@@ -8,6 +6,7 @@ import type { Pod } from '../api/types.ts'
 import { searchDomains } from './answers/autopath.ts'
 import { queryNames } from './query.ts'
 import { FakeApi } from './test-support/fake-api.ts'
+import { plainUpstream } from './test-support/plain-upstream.ts'
 import { data, namespace, service, start, web } from './test-support/started.ts'
 import type { Started } from './test-support/started.ts'
 import { TYPE, addressBytes } from './wire/index.ts'
@@ -22,19 +21,15 @@ interface Upstream { readonly port: number; readonly asked: string[] }
 /** Knows names below `example.` by one address, and those of host domains. */
 async function upstream(t: { teardown(end: () => void): void }): Promise<Upstream> {
   const asked: string[] = []
-  const socket = createSocket('udp4')
-  socket.on('message', (query, { port, address }) => {
-    const { id = 0, questions } = packet.decode(query)
-    const { name = '', type = 'A' } = questions?.[0] ?? {}
-    // The server looks for loops with questions of its own.
-    if (type !== 'HINFO') asked.push(`${name.toLowerCase()} ${type}`)
-    const exists = /(^|\.)(api\.example|wiki\.corp\.test)$/i.test(name) && !/cluster/.test(name)
-    const answers = exists && type === 'A' ? [{ name, type: 'A' as const, ttl: 60, data: '192.0.2.80' }] : []
-    socket.send(packet.encode({ type: 'response', id, flags: packet.RECURSION_DESIRED | (exists ? 0 : 3), questions: [{ name, type }], answers }), port, address)
+  const port = await plainUpstream(t, {
+    records: (name, type) => {
+      // The server looks for loops with questions of its own.
+      if (type !== 'HINFO') asked.push(`${name.toLowerCase()} ${type}`)
+      if (!/(^|\.)(api\.example|wiki\.corp\.test)$/i.test(name) || /cluster/.test(name)) return undefined
+      return type === 'A' ? [{ name, type: 'A', ttl: 60, data: '192.0.2.80' }] : []
+    },
   })
-  await new Promise<void>((resolve) => void socket.bind(0, '127.0.0.1', resolve))
-  t.teardown(() => socket.close())
-  return { port: socket.address().port, asked }
+  return { port, asked }
 }
 
 const me = '127.0.0.1'

@@ -1,8 +1,7 @@
 /** Which objects have names, when not all are to: the options of CoreDNS's kubernetes plugin; and where names of addresses that nobody here has are asked for. */
-import { createSocket } from 'node:dgram'
-import packet from 'dns-packet'
 import t from 'tap'
 import type { Namespace, Service } from '../api/types.ts'
+import { plainUpstream } from './test-support/plain-upstream.ts'
 import { data, headless, namespace, service, slice, start, web } from './test-support/started.ts'
 import { everything } from './zone/exposed.ts'
 
@@ -78,15 +77,8 @@ t.test('endpoints by the names of their pods', async (t) => {
 })
 
 t.test('names of addresses that are not the cluster’s are asked for elsewhere, also of private ones', async (t) => {
-  const upstream = createSocket('udp4')
-  upstream.on('message', (query, { port, address }) => {
-    const { id = 0, questions } = packet.decode(query)
-    const { name = '', type = 'PTR' } = questions?.[0] ?? {}
-    upstream.send(packet.encode({ type: 'response', id, flags: packet.RECURSION_DESIRED, questions: [{ name, type }], answers: [{ name, type: 'PTR', ttl: 60, data: 'printer.corp.example' }] }), port, address)
-  })
-  await new Promise<void>((resolve) => void upstream.bind(0, '127.0.0.1', resolve))
-  t.teardown(() => upstream.close())
-  const { server, ask } = await start(t, { services: [web] }, { upstreams: [{ address: '127.0.0.1', port: upstream.address().port }] })
+  const port = await plainUpstream(t, { records: (name) => [{ name, type: 'PTR', ttl: 60, data: 'printer.corp.example' }] })
+  const { server, ask } = await start(t, { services: [web] }, { upstreams: [{ address: '127.0.0.1', port }] })
   await server.ready
   t.same(data(await ask('7.0.96.10.in-addr.arpa', 'PTR')), ['web.default.svc.cluster.local'])
   t.same(data(await ask('9.9.9.10.in-addr.arpa', 'PTR')), ['printer.corp.example'])

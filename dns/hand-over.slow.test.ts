@@ -1,7 +1,6 @@
 /** Two processes hand over on upgrade: questions come all the time, processes are replaced, and none is lost. */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { createSocket } from 'node:dgram'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -13,6 +12,7 @@ import { silentLogger } from '../api/log.ts'
 import { AF_UNIX, SOCK_NONBLOCK, SOCK_SEQPACKET, bind, close, listen, socket } from '../netlink/ffi.ts'
 import { inherit, offer } from './server/hand-over.ts'
 import { openPlace } from './server/sockets.ts'
+import { plainUpstream } from './test-support/plain-upstream.ts'
 import { data, overTcp, overUdp, start, web } from './test-support/started.ts'
 
 /** Upgrades of the test; `FAIRWAY_UPGRADES=200` for longer. */
@@ -20,20 +20,6 @@ const upgrades = Number(process.env['FAIRWAY_UPGRADES'] ?? 20)
 const folder = mkdtempSync(join(tmpdir(), 'fairway-dns-hand-over-'))
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))
 const name = 'web.default.svc.cluster.local'
-
-/** A server for other names that takes its time: there is always a question under way to it. */
-async function slowUpstream(t: { teardown(end: () => void): void }): Promise<number> {
-  const server = createSocket('udp4')
-  server.on('message', (query, { port, address }) => {
-    const { id = 0, questions } = packet.decode(query)
-    const asked = questions?.[0]?.name ?? ''
-    const answer = packet.encode({ type: 'response', id, flags: packet.RECURSION_DESIRED, questions: [{ name: asked, type: 'A' }], answers: [{ name: asked, type: 'A', ttl: 60, data: '192.0.2.1' }] })
-    setTimeout(() => server.send(answer, port, address), 100)
-  })
-  await new Promise<void>((resolve) => void server.bind(0, '127.0.0.1', resolve))
-  t.teardown(() => server.close())
-  return server.address().port
-}
 
 /** Asks by UDP, by TCP and for names elsewhere until stopped; who got no answer in 5 s is lost. */
 function askOn(port: number): { stop(): Promise<{ asked: number; lost: string[] }> } {
@@ -74,7 +60,8 @@ async function answering(t: { teardown(end: () => void): void }, ...args: readon
 }
 
 t.test(`no question is lost while ${upgrades} processes follow one another`, { timeout: 60_000 + upgrades * 5000 }, async (t) => {
-  const upstream = await slowUpstream(t)
+  // There is always a question under way to it.
+  const upstream = await plainUpstream(t, { delayMs: 100 })
   const free = openPlace({ kind: 'tcp', address: '127.0.0.1', port: 0 })
   close(free.fd)
   const args = [`127.0.0.1:${free.port}`, join(folder, 'upgrades.sock'), String(upstream)]

@@ -1,11 +1,10 @@
 /** What a person who looks can see: metrics, the query log, readiness, times to live. */
-import { createSocket } from 'node:dgram'
-import packet from 'dns-packet'
 import t from 'tap'
 import { createLogger } from '../api/log.ts'
 import type { EndpointSlice } from '../api/types.ts'
 import { Histogram, exponentialBounds } from './answers/histogram.ts'
 import { FakeApi } from './test-support/fake-api.ts'
+import { plainUpstream } from './test-support/plain-upstream.ts'
 import { headless, service, slice, start, web } from './test-support/started.ts'
 
 t.test('metrics count under the names that CoreDNS has, and say how old the names may be', async (t) => {
@@ -73,15 +72,7 @@ t.test('times to live are as asked for', async (t) => {
 })
 
 t.test('how long answers, other servers and changes take, and who answered, is counted', async (t) => {
-  const upstream = createSocket('udp4')
-  upstream.on('message', (query, { port, address }) => {
-    const { id = 0, questions } = packet.decode(query)
-    const { name = '' } = questions?.[0] ?? {}
-    setTimeout(() => upstream.send(packet.encode({ type: 'response', id, flags: packet.RECURSION_DESIRED, questions: [{ name, type: 'A' }], answers: [{ name, type: 'A', ttl: 60, data: '192.0.2.1' }] }), port, address), 20)
-  })
-  await new Promise<void>((resolve) => void upstream.bind(0, '127.0.0.1', resolve))
-  t.teardown(() => upstream.close())
-  const { port } = upstream.address()
+  const port = await plainUpstream(t, { delayMs: 20 })
   const health = { address: '127.0.0.1', port: 19_156 }
   const endpoints = (ip: string): EndpointSlice => ({ ...slice('db', [{ ip }]), metadata: { ...slice('db', []).metadata, annotations: { 'endpoints.kubernetes.io/last-change-trigger-time': new Date(Date.now() - 3000).toISOString() } } })
   const { api, server, ask } = await start(t, { services: [web, headless], endpointslices: [endpoints('10.244.0.5')] }, { health, upstreams: [{ address: '127.0.0.1', port }] })

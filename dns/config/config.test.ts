@@ -1,11 +1,10 @@
 /** Settings in a ConfigMap, by keys and by a Corefile; and the server that takes them while it answers. */
-import { createSocket } from 'node:dgram'
 import { readFileSync } from 'node:fs'
-import packet from 'dns-packet'
 import t from 'tap'
 import { createLogger } from '../../api/log.ts'
 import type { ConfigMap } from '../../api/types.ts'
 import { FakeApi } from '../test-support/fake-api.ts'
+import { plainUpstream } from '../test-support/plain-upstream.ts'
 import { data, namespace, start, web } from '../test-support/started.ts'
 import { everything } from '../zone/exposed.ts'
 import { readSettings } from './config-map.ts'
@@ -71,14 +70,7 @@ t.test('Corefiles mean what the documentation says', (t) => {
 const map = (parts: Record<string, string>): ConfigMap => ({ metadata: { name: 'fairway-dns', namespace: 'kube-system' }, data: parts })
 
 t.test('the server follows its ConfigMap, refuses a broken one, and loses no question over it', async (t) => {
-  const upstream = createSocket('udp4')
-  upstream.on('message', (query, { port, address }) => {
-    const { id = 0, questions } = packet.decode(query)
-    const { name = '' } = questions?.[0] ?? {}
-    setTimeout(() => upstream.send(packet.encode({ type: 'response', id, flags: packet.RECURSION_DESIRED, questions: [{ name, type: 'A' }], answers: [{ name, type: 'A', ttl: 60, data: '192.0.2.1' }] }), port, address), 20)
-  })
-  await new Promise<void>((resolve) => void upstream.bind(0, '127.0.0.1', resolve))
-  t.teardown(() => upstream.close())
+  const upstream = await plainUpstream(t, { delayMs: 20 })
   const lines: string[] = []
   const api = new FakeApi()
   api.put('configmaps', map({ ttl: '30' }))
@@ -95,7 +87,7 @@ t.test('the server follows its ConfigMap, refuses a broken one, and loses no que
   t.equal(await ttl(), 30, 'what it says comes before the flags, from the first answer on')
   const answered: Promise<unknown>[] = []
   const asking = setInterval(() => answered.push(ask('web.default.svc.cluster.local').then((answer) => t.same([answer.rcode, data(answer)], ['NOERROR', ['10.96.0.7']]))), 2)
-  api.put('configmaps', map({ ttl: '7', upstream: `127.0.0.1:${upstream.address().port}` }))
+  api.put('configmaps', map({ ttl: '7', upstream: `127.0.0.1:${upstream}` }))
   await until('the new TTL', async () => (await ttl()) === 7)
   const elsewhere = Array.from({ length: 20 }, (_, n) => ask(`n${n}.example`))
   api.put('configmaps', map({ ttl: 'soon' }))
