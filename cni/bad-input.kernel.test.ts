@@ -89,6 +89,7 @@ function rows(host: TestHost): readonly Row[] {
     ['a range beyond its subnet', 7, /rangeStart/, { ipam: { ranges: [[{ subnet: '10.0.0.0/24', rangeStart: '10.0.1.1' }]] } }],
     ['a dataDir that is relative', 7, /not an absolute path/, { ipam: { dataDir: 'data' } }],
     ['a dataDir that is a file', 5, /ENOTDIR|EEXIST/, { ipam: { dataDir: join(host.folder, 'plain') } }],
+    ['a dataDir where nothing can be made', 5, /ENOENT/, { ipam: { dataDir: '/proc/fairway' } }],
     ['a resolvConf that is not there', 5, /ENOENT/, { ipam: { resolvConf: join(host.folder, 'nowhere') } }],
     ['a route that is none', 7, /10\.0\.0\.0\/33/, { ipam: { routes: [{ dst: '10.0.0.0/33' }] } }],
   ]

@@ -1,6 +1,7 @@
 /** The configuration list that container engines and the kubelet pick up (CNI specification 1.1.0, section 1). */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeFolder } from './folder.ts'
 import { parseRangeSets } from './ipam/ranges.ts'
 import { defaultDataDir, defaultNetworkName, networkConfigFile } from './paths.ts'
 
@@ -32,11 +33,15 @@ export function writeNetworkConfig({ confDir, podCIDRs, mtu, dataDir = defaultDa
   }
   const text = `${JSON.stringify(list, null, 2)}\n`
   const file = join(confDir, networkConfigFile)
-  if (readIfThere(file) === text) return false
-  mkdirSync(confDir, { recursive: true })
-  writeFileSync(`${file}.new`, text, { mode: 0o644 })
-  renameSync(`${file}.new`, file)
-  return true
+  try {
+    if (readIfThere(file) === text) return false
+    makeFolder(confDir)
+    writeFileSync(`${file}.new`, text, { mode: 0o644 })
+    renameSync(`${file}.new`, file)
+    return true
+  } catch (error) {
+    throw new Error(`Cannot write configuration ${file}: ${(error as Error).message}`, { cause: error })
+  }
 }
 
 function readIfThere(file: string): string | undefined {

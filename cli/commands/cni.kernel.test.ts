@@ -1,7 +1,7 @@
 /** `fairway cni`: what it installs is run as an engine runs it, in a host of the test's own whose /var/lib is elsewhere. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { systemClock } from '../../api/clock.ts'
@@ -60,4 +60,28 @@ t.test('what cannot be installed is refused with a sentence', async (t) => {
   mkdirSync(join(host.folder, 'lib'))
   t.match(await run(host, [fairway, 'cni', 'install', '--bin-dir', join(host.folder, 'host', 'bin')]), { status: 1, stderr: /Cannot write plugin .*host\/bin\/fairway: / })
   t.match(await run(host, [fairway, 'cni', 'install', '--bin-dir', join(host.folder, 'opt'), '--conf-dir', join(host.folder, 'etc'), '--pod-cidr', '10.0.0.0/40']), { status: 2, stderr: /10\.0\.0\.0\/40|range/ })
+  // where nothing can be made: at once, and in one sentence
+  t.match(await run(host, ['timeout', '20', fairway, 'cni', 'install', '--bin-dir', '/proc/x']), { status: 1, stdout: '', stderr: /^Cannot write plugin \/proc\/x\/fairway: ENOENT[^\n]*\n$/ })
+  t.match(await run(host, ['timeout', '20', fairway, 'cni', 'install', '--bin-dir', join(host.folder, 'opt'), '--conf-dir', '/proc/x']), { status: 1, stderr: /^Cannot write configuration \/proc\/x\/10-fairway\.conflist: ENOENT[^\n]*\n$/ })
+  t.match(await run(host, ['timeout', '20', fairway, 'cni', 'install', '--bin-dir', '']), { status: 1, stderr: /--bin-dir names no folder/ })
+})
+
+t.test('what is no socket is not replaced by one, and a place where there can be none is refused with a sentence', async (t) => {
+  using host = new TestHost()
+  mkdirSync(join(host.folder, 'lib'))
+  const file = join(host.folder, 'precious')
+  writeFileSync(file, 'precious')
+  const serve = (socket: string): Promise<Finished> => run(host, ['timeout', '20', fairway, 'cni', 'serve', '--socket', socket])
+  t.match(await serve(file), { status: 1, stderr: /^Cannot serve CNI on .*precious: .*no socket\n$/ })
+  t.equal(readFileSync(file, 'utf8'), 'precious')
+  t.match(await serve(host.folder), { status: 1, stderr: /^Cannot serve CNI on .*no socket\n$/ })
+  t.match(await serve('/proc/x/cni.sock'), { status: 1, stderr: /^Cannot serve CNI on \/proc\/x\/cni\.sock: ENOENT[^\n]*\n$/ })
+  t.match(await serve(join(host.folder, 'x'.repeat(120))), { status: 1, stderr: /^Cannot use socket [^\n]*longer than 107 bytes\n$/ })
+})
+
+t.test('executables look for the resident part where it was meant to be, from whatever folder they are run', async (t) => {
+  using host = new TestHost()
+  mkdirSync(join(host.folder, 'lib'))
+  t.match(await run(host, ['sh', '-c', `cd ${host.folder} && ${fairway} cni install --bin-dir opt --socket cni.sock`]), { status: 0, stdout: `Wrote ${host.folder}/opt/fairway\n` })
+  t.ok(readFileSync(join(host.folder, 'opt', 'fairway')).includes(join(host.folder, 'cni.sock')))
 })

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { createLogger } from '../../api/log.ts'
 import type { LogLevel } from '../../api/log.ts'
 import { cniStatus, defaultSocketPath, formatCniStatus, installCni, startCniService, writeNetworkConfig } from '../../cni/index.ts'
@@ -14,9 +15,15 @@ export interface InstallFlags {
 /** The first node's range of the default cluster range: what one host alone can use as it is. */
 const defaultPodCidr = ['10.244.0.0/24']
 
+/** Executables are run from any folder. */
+function socketOf(flag: string | undefined): string {
+  return flag === undefined || flag === '' ? defaultSocketPath : resolve(flag)
+}
+
 /** `fairway cni install` */
 export function runInstall({ binDir, confDir, podCidr = defaultPodCidr, socket }: InstallFlags): void {
-  for (const file of installCni({ binDir, socketPath: socket ?? defaultSocketPath })) print(`Wrote ${file}`)
+  if (binDir === '') throw new Error('Cannot install the plugins: --bin-dir names no folder')
+  for (const file of installCni({ binDir: resolve(binDir), socketPath: socketOf(socket) })) print(`Wrote ${file}`)
   if (confDir === undefined) return
   writeNetworkConfig({ confDir, podCIDRs: podCidr })
   print(`Wrote a configuration in ${confDir}`)
@@ -24,7 +31,7 @@ export function runInstall({ binDir, confDir, podCidr = defaultPodCidr, socket }
 
 /** `fairway cni serve` */
 export function runServe({ socket, logLevel }: { readonly socket?: string; readonly logLevel: LogLevel }): Promise<void> {
-  return runUntilSignal(startCniService({ socketPath: socket ?? defaultSocketPath, log: createLogger({ level: logLevel }) }))
+  return runUntilSignal(startCniService({ socketPath: socketOf(socket), log: createLogger({ level: logLevel }) }))
 }
 
 /** `fairway cni status` */

@@ -1,6 +1,7 @@
 /** Writes the plugin executables. */
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { renameSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { makeFolder } from '../folder.ts'
 import { defaultSocketPath } from '../paths.ts'
 import { pluginNames } from '../plugins.ts'
 import { shimProgram } from './shim.ts'
@@ -28,7 +29,7 @@ export function installCni({ binDir, socketPath = defaultSocketPath, nodePath = 
 /** A program that runs cannot be written to, but replaced. */
 function write(file: string, content: string | Uint8Array): void {
   try {
-    mkdirSync(dirname(file), { recursive: true })
+    makeFolder(dirname(file))
     writeFileSync(`${file}.new`, content, { mode: 0o755 })
     renameSync(`${file}.new`, file)
   } catch (error) {

@@ -1,15 +1,17 @@
 /** The resident part: the plugins' code behind a Unix socket, so that an executable need not start Node. */
-import { mkdirSync, rmSync } from 'node:fs'
+import { lstatSync, rmSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
 import { dirname } from 'node:path'
 import type { Component } from '../../api/component.ts'
 import type { Logger } from '../../api/log.ts'
+import { makeFolder } from '../folder.ts'
 import type { CniMetrics } from '../metrics.ts'
 import { defaultSocketPath } from '../paths.ts'
 import { Plugins } from '../plugins.ts'
 import type { Answer } from '../protocol/run.ts'
 import { decodeRequest, encodeAnswer } from './frame.ts'
+import { unixAddress } from './shim.ts'
 
 export interface CniServiceOptions {
   readonly socketPath?: string | undefined
@@ -24,12 +26,27 @@ const requestTimeoutMs = 30_000
 
 /** Listens on the socket (0600: root's alone); resolves once it does. A stale socket is replaced, a live one is refused. */
 export async function startCniService({ socketPath = defaultSocketPath, log, metrics }: CniServiceOptions): Promise<Component> {
-  mkdirSync(dirname(socketPath), { recursive: true })
+  checkSocketPath(socketPath)
+  makeFolderOf(socketPath)
   if (await isAlive(socketPath)) throw new Error(`Cannot serve CNI on ${socketPath}: another process does`)
   rmSync(socketPath, { force: true })
   const service = new CniService(log, metrics)
   await service.listen(socketPath)
   return service
+}
+
+function makeFolderOf(socketPath: string): void {
+  try {
+    makeFolder(dirname(socketPath))
+  } catch (error) {
+    throw new Error(`Cannot serve CNI on ${socketPath}: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+/** Whatever else is at that place is not ours to replace. */
+function checkSocketPath(socketPath: string): void {
+  unixAddress(socketPath)
+  if (lstatSync(socketPath, { throwIfNoEntry: false })?.isSocket() === false) throw new Error(`Cannot serve CNI on ${socketPath}: there is something else at that place, which is no socket`)
 }
 
 /** Whether somebody listens there. */
@@ -41,7 +58,7 @@ function isAlive(socketPath: string): Promise<boolean> {
       resolve(true)
     })
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      if (['ENOENT', 'ECONNREFUSED', 'ENOTSOCK'].includes(error.code ?? '')) resolve(false)
+      if (['ENOENT', 'ECONNREFUSED'].includes(error.code ?? '')) resolve(false)
       else reject(new Error(`Cannot serve CNI on ${socketPath}: ${error.message}`))
     })
   })

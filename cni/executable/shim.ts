@@ -5,6 +5,7 @@
  *
  * System call numbers: arch/x86/entry/syscalls/syscall_64.tbl.
  */
+import { isAbsolute } from 'node:path'
 import { Assembler } from './assembler.ts'
 import { headerBytes, requestHeader } from './frame.ts'
 import { errorCodes } from '../protocol/error.ts'
@@ -39,7 +40,9 @@ export function shimProgram({ name, socketPath, slowPath }: ShimOptions): Uint8A
   return program.zeroed('arguments', 8 * (slowPath.length + 1)).zeroed('buffer', bufferBytes).executable()
 }
 
-function unixAddress(path: string): Buffer {
+/** An absolute path's `struct sockaddr_un`. */
+export function unixAddress(path: string): Buffer {
+  if (!isAbsolute(path)) throw new Error(`Cannot use socket ${JSON.stringify(path)}: it is not an absolute path`)
   const bytes = Buffer.from(path)
   if (bytes.length > 107 || bytes.includes(0)) throw new Error(`Cannot use socket ${path}: its path is longer than 107 bytes`)
   return Buffer.concat([Buffer.from([1, 0]), bytes, Buffer.alloc(1)]) // struct sockaddr_un, AF_UNIX

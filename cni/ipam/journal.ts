@@ -3,11 +3,12 @@
  * the holder dies; a line cut off by that is dropped by the next. Nothing is forced to the disk but rewrites: a machine that lost power has lost its
  * containers as well.
  */
-import { accessSync, closeSync, constants, existsSync, fstatSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readSync, readdirSync, renameSync, statSync, writeSync } from 'node:fs'
+import { accessSync, closeSync, constants, existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, readdirSync, renameSync, statSync, writeSync } from 'node:fs'
 import type { Stats } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { tryLock } from '../../netlink/ffi.ts'
+import { makeFolder } from '../folder.ts'
 import { CniError } from '../protocol/error.ts'
 import { decodeEntry, encodeEntry } from './entry.ts'
 import type { Entry } from './entry.ts'
@@ -65,7 +66,7 @@ export class Journal {
 
   /** Lets `decide` see the ledger while nobody else can change it, then writes what it decided. If it throws, nothing is written. */
   async update<T>(decide: (ledger: Ledger) => { readonly entries: readonly Entry[]; readonly value: T }): Promise<T> {
-    mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
+    makeFolder(this.#folder, 0o700)
     const lock = openSync(join(this.#folder, 'lock'), 'a', 0o600)
     try {
       await this.#lock(lock)

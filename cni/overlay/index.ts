@@ -1,5 +1,5 @@
 /** The overlay: routes to the pods of every other host, from the watch of Nodes. */
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Client } from '../../api/client.ts'
 import type { Clock, Random } from '../../api/clock.ts'
@@ -15,6 +15,7 @@ import { openNftables } from '../../netlink/nftables/index.ts'
 import type { Nftables } from '../../netlink/nftables/index.ts'
 import { RouteSocket } from '../../netlink/route/index.ts'
 import type { RouteEvent } from '../../netlink/route/index.ts'
+import { makeFolder } from '../folder.ts'
 import type { CniMetrics } from '../metrics.ts'
 import { writeNetworkConfig } from '../network-config.ts'
 import { defaultDataDir } from '../paths.ts'
@@ -242,7 +243,7 @@ class NodeOverlay implements Overlay {
     const { confDir, dataDir = defaultDataDir, log } = this.#options
     const text = `${JSON.stringify(peers, null, 2)}\n`
     if (text !== this.#peers) {
-      mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+      makeFolder(dataDir, 0o700)
       writeFileSync(`${join(dataDir, peersFile)}.new`, text, { mode: 0o600 })
       renameSync(`${join(dataDir, peersFile)}.new`, join(dataDir, peersFile))
       this.#peers = text

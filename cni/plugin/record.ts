@@ -2,8 +2,9 @@
  * What is known of an attachment beside its addresses, in a file of its own: what it has in the nftables tables, and that another IPAM plugin gave its
  * addresses. Written before anything of it is done and removed last, so that DEL and GC find it after a crash.
  */
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
+import { makeFolder } from '../folder.ts'
 import { ipamType } from '../ipam/index.ts'
 import { defaultDataDir } from '../paths.ts'
 import { invalidConfig, isObject } from '../protocol/config.ts'
@@ -31,7 +32,7 @@ export class Records {
 
   write(record: AttachmentRecord): void {
     const file = this.#file(record)
-    mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
+    makeFolder(this.#folder, 0o700)
     writeFileSync(`${file}.new`, JSON.stringify(record), { mode: 0o600 })
     renameSync(`${file}.new`, file)
   }

@@ -1,7 +1,8 @@
 /** Keys of WireGuard: 32 bytes in base64, as wg(8) writes them. The host's own is made once and stays on its disk. */
 import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto'
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeFolder } from '../../folder.ts'
 
 export interface KeyPair {
   readonly privateKey: string
@@ -14,7 +15,7 @@ const keyFile = 'wireguard.key'
 export function ownKeys(dataDir: string): KeyPair {
   const path = join(dataDir, keyFile)
   if (!existsSync(path)) {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+    makeFolder(dataDir, 0o700)
     writeFileSync(`${path}.new`, `${clamp(randomBytes(32)).toString('base64')}\n`, { mode: 0o600, flush: true })
     renameSync(`${path}.new`, path)
   }

@@ -1,10 +1,11 @@
 /** WireGuard by a program in user space: it makes a TUN link in the host's namespace, and is told the rest over its socket. */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isNotFound } from '../../../netlink/errors.ts'
 import type { WireguardChange, WireguardDevice } from '../../../netlink/wireguard.ts'
+import { makeFolder } from '../../folder.ts'
 import { wireguardLinkName } from '../want.ts'
 import type { Tunnel, TunnelOptions } from './tunnel.ts'
 import { askProgram, decodeDevice, encodeSet } from './uapi.ts'
@@ -64,7 +65,7 @@ export class ProgramTunnel implements Tunnel {
 
   async #start(): Promise<void> {
     const { netns, dataDir, clock, onEnd } = this.#options
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+    makeFolder(dataDir, 0o700)
     const log = join(dataDir, logFile)
     // a file, since the program outlives an agent that is killed, and one that writes to a pipe without a reader dies of it
     const output = openSync(log, 'w', 0o600)
