@@ -8,6 +8,7 @@ import { patternOf } from '../pattern.ts'
 import type { Pattern } from '../pattern.ts'
 import { CelEnvironment, matchesMethod } from './environment.ts'
 import { addFormats } from './formats.ts'
+import { addMacros } from './macros.ts'
 
 class Quantity {
   readonly value: number
@@ -75,6 +76,7 @@ export function kubernetesEnvironment(): Environment {
   addUrls(environment)
   addAddresses(environment)
   addFormats(environment)
+  addMacros(environment)
   return environment
 }
 

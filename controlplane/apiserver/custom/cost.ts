@@ -177,15 +177,18 @@ function called(name: string, args: readonly ASTNode[], scope: Scope): Cost {
 }
 
 const loops = new Set(['all', 'exists', 'exists_one', 'existsOne', 'map', 'filter', 'transformList', 'transformMap'])
-const halves = new Set(['orValue', 'or', 'value', 'optMap', 'optFlatMap'])
+const halves = new Set(['orValue', 'or', 'value'])
 
 function method(name: string, target: ASTNode, args: readonly ASTNode[], scope: Scope): Cost {
   if (name === 'bind' && target.op === 'id' && target.args === 'cel') return bound(args, scope)
   const of = cost(target, scope)
   if (loops.has(name)) return looped(name, of, args, scope)
+  if (name === 'optMap' || name === 'optFlatMap') return mapped(of, args, scope)
   const all = args.map((one) => cost(one, scope))
   const [first] = all
   const whole = of.cost + sum(all) + 1
+  // Every item of the one is looked for in the other.
+  if (target.op === 'id' && target.args === 'sets') return { cost: whole + all.reduce((product, { shape }) => product * Math.max(1, shape.size), 1), shape: scalar }
   switch (name) {
     case 'size':
       return { cost: whole, shape: scalar }
@@ -205,6 +208,13 @@ function method(name: string, target: ASTNode, args: readonly ASTNode[], scope: 
   }
   if (halves.has(name)) return { cost: whole, shape: first === undefined ? of.shape : joined([of.shape, first.shape]) }
   return { cost: whole + of.shape.size * traversal, shape: of.shape }
+}
+
+/** The value of an optional one, if there is any, under a name. */
+function mapped(of: Cost, [variable, body]: readonly ASTNode[], scope: Scope): Cost {
+  if (variable?.op !== 'id' || body === undefined) return { cost: of.cost + 1, shape: scalar }
+  const made = cost(body, new Map([...scope, [variable.args, of.shape]]))
+  return { cost: of.cost + made.cost + 1, shape: made.shape }
 }
 
 function bound([variable, value, body]: readonly ASTNode[], scope: Scope): Cost {
