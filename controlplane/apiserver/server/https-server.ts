@@ -160,8 +160,8 @@ async function serve(options: HttpsServerOptions, incoming: Incoming, outgoing: 
   outgoing.on('error', () => abort.abort(clientGone))
   try {
     const reply = await options.handle(requestOf(incoming, abort.signal, options.clock))
-    if (reply.forward === undefined) await send(reply, incoming, outgoing)
-    else await forward(reply.forward, incoming as IncomingMessage, outgoing as ServerResponse, (error) => void send(jsonReply(error.code, error.toStatus()), incoming, outgoing))
+    if (reply.forward === undefined) await send(reply, incoming, outgoing, options.clock)
+    else await forward(reply.forward, incoming as IncomingMessage, outgoing as ServerResponse, (error) => void send(jsonReply(error.code, error.toStatus()), incoming, outgoing, options.clock))
   } catch (error) {
     options.log.error('a reply could not be sent', { path: incoming.url, error })
     if (incoming.httpVersionMajor < 2) incoming.socket.destroy()
@@ -240,10 +240,10 @@ function readBody(incoming: Incoming, bytesMax: number, clock: Clock): Promise<B
   })
 }
 
-async function send(reply: Reply, incoming: Incoming, outgoing: Outgoing): Promise<void> {
+async function send(reply: Reply, incoming: Incoming, outgoing: Outgoing, clock: Clock): Promise<void> {
   const { body } = reply
   const isHead = incoming.method === 'HEAD'
-  if (typeof body !== 'function') return sendWhole({ ...reply, body }, outgoing, { isHead, acceptEncoding: incoming.headers['accept-encoding'] })
+  if (typeof body !== 'function') return sendWhole({ ...reply, body }, outgoing, { isHead, acceptEncoding: incoming.headers['accept-encoding'], clock })
   const response = outgoing as ServerResponse
   response.writeHead(reply.status, reply.headers)
   if (isHead) response.end()
