@@ -4,8 +4,7 @@ import { systemClock } from '../../../api/clock.ts'
 import { ask, startTestServer } from '../test-support/server.ts'
 import type { ApiServer } from '../index.ts'
 import type { Service } from '../../../api/types.ts'
-import type { ApiObject } from '../object.ts'
-import { planAddresses } from './service-addresses.ts'
+import { planAddress } from './service-addresses.ts'
 
 const services = '/api/v1/namespaces/default/services'
 const networking = '/apis/networking.k8s.io/v1'
@@ -55,12 +54,23 @@ t.test('the default range is ready, a further one is used when that is full, and
   await until(async () => !(await exists(server, `${ranges}/more`)))
 })
 
-t.test('the plan: one for each address of both families, none for services without one, and nobody else\'s is touched', (t) => {
-  const managed = { 'ipaddress.kubernetes.io/managed-by': 'ipallocator.k8s.io' }
-  const of = (name: string, clusterIPs: string[]): Service => ({ metadata: { name, namespace: 'default' }, spec: { clusterIPs } })
-  const have = [{ metadata: { name: '10.96.0.9', labels: managed } }, { metadata: { name: '10.96.0.8' } }, { metadata: { name: '10.96.0.1', labels: managed } }] as unknown as ApiObject[]
-  const plan = planAddresses([of('a', ['10.96.0.1', 'fd00::1']), of('b', ['None'])], have)
-  t.match(plan, [{ kind: 'create', object: { metadata: { name: 'fd00::1', labels: { 'ipaddress.kubernetes.io/ip-family': 'IPv6' } } } }, { kind: 'delete', name: '10.96.0.9' }])
-  t.equal(plan.length, 2)
+t.test('the plan: an object for who has an address, none for nobody, and nobody else\'s is touched', (t) => {
+  const of = (name: string): Service => ({ metadata: { name, namespace: 'default' }, spec: { ports: [] } })
+  const made = planAddress('fd00::1', of('a'), undefined)
+  t.match(made, { kind: 'create', object: { metadata: { name: 'fd00::1', labels: { 'ipaddress.kubernetes.io/ip-family': 'IPv6' } } } })
+  const object = made?.kind === 'create' ? made.object : undefined
+  t.same(planAddress('fd00::1', of('a'), object), undefined)
+  t.same(planAddress('fd00::1', of('b'), object), { kind: 'delete' }, 'it is made anew for who has it now')
+  t.same(planAddress('fd00::1', undefined, object), { kind: 'delete' })
+  t.same(planAddress('fd00::1', of('b'), { ...object, metadata: { name: 'fd00::1' } }), undefined)
+  t.same(planAddress('fd00::1', undefined, undefined), undefined)
   t.end()
+})
+
+t.test('an address that goes from one Service to another at once is the other\'s', async (t) => {
+  const { server } = await startTestServer(t)
+  await ask(server, 'POST', services, service('a', { clusterIP: '10.96.7.7' }))
+  await ask(server, 'DELETE', `${services}/a`)
+  t.match(await ask(server, 'POST', services, service('b', { clusterIP: '10.96.7.7' })), { status: 201 })
+  await until(async () => JSON.stringify((await ask(server, 'GET', `${networking}/ipaddresses/10.96.7.7`)).body).includes('"name":"b"'))
 })

@@ -5,7 +5,7 @@ import type { Logger } from '../../../api/log.ts'
 import type { Service } from '../../../api/types.ts'
 import { WorkQueue } from '../../../api/work-queue.ts'
 import { isStoreError } from '../../store/index.ts'
-import type { WatchCache } from '../cache/index.ts'
+import type { Entry, WatchCache } from '../cache/index.ts'
 import { equalJson, isRecord, timestamp, valueAt } from '../object.ts'
 import type { ApiObject } from '../object.ts'
 import type { Registry } from '../registry.ts'
@@ -28,56 +28,66 @@ const rangeResource = 'servicecidrs.networking.k8s.io'
 /** Holds a range for as long as a Service has an address of it. */
 const rangeFinalizer = 'networking.k8s.io/service-cidr-finalizer'
 const managedBy = 'ipallocator.k8s.io'
+/** Before the names of ranges among the keys; the others are addresses. */
+const rangeKey = 'range '
 
 /** Keeps the objects in step with the Services. Returns what stops it. */
 export function startServiceAddresses(options: ServiceAddressesOptions): () => void {
   const { cache, clock, random, log } = options
-  const reconcile = async (key: string): Promise<void> => {
-    if (key.startsWith('range ')) await reconcileRange(options, key.slice(6))
-    else await reconcileAddresses(options)
-  }
+  const owners = new Map<string, Service>()
   const queue = new WorkQueue<string>({
-    clock, random, reconcile,
+    clock, random,
+    reconcile: (key) => (key.startsWith(rangeKey) ? reconcileRange(options, key.slice(rangeKey.length)) : reconcileAddress(options, key, owners.get(key))),
     onError: (error, key) => {
       if (!isStoreError(error, 'closed')) log.warn('service addresses could not be noted', { key, error })
     },
+    concurrency: 32,
   })
-  const ranges = cache.named(rangeResource)
-  const all = (): void => {
-    for (const { name } of ranges?.list() ?? []) queue.add(`range ${name}`)
+  /** The addresses of a service belong to it until it is gone or has others. */
+  const follow = (service: Service, isThere: boolean): void => {
+    for (const address of addressesOf(service)) {
+      if (isThere) owners.set(address, service)
+      else if (owners.get(address)?.metadata.uid === service.metadata.uid) owners.delete(address)
+      queue.add(address)
+    }
   }
-  const addresses = (): void => queue.add('addresses')
+  const serviceOf = ({ object }: Entry): Service => object as unknown as Service
+  const ranges = cache.named(rangeResource)
   const release = [
-    cache.named('services')?.listen(addresses),
-    cache.named(addressResource)?.listen(() => {
-      addresses()
+    cache.named('services')?.listen(({ entry, previous, deleted }) => {
+      if (previous !== undefined && (deleted || !equalJson(addressesOf(serviceOf(previous)), addressesOf(serviceOf(entry))))) follow(serviceOf(previous), false)
+      if (!deleted) follow(serviceOf(entry), true)
+    }),
+    cache.named(addressResource)?.listen(({ entry }) => {
+      queue.add(entry.name)
       // A range that goes waits for its last address.
-      for (const { name, object } of ranges?.list() ?? []) if (object.metadata.deletionTimestamp !== undefined) queue.add(`range ${name}`)
+      for (const { name, object } of ranges?.list() ?? []) if (object.metadata.deletionTimestamp !== undefined) queue.add(rangeKey + name)
     }),
     ranges?.listen(({ entry, deleted }) => {
-      if (!deleted) queue.add(`range ${entry.name}`)
+      if (!deleted) queue.add(rangeKey + entry.name)
     }),
   ]
-  addresses()
-  all()
+  for (const entry of cache.named('services')?.list() ?? []) follow(serviceOf(entry), true)
+  for (const { name } of cache.named(addressResource)?.list() ?? []) queue.add(name)
+  for (const { name } of ranges?.list() ?? []) queue.add(rangeKey + name)
   return () => {
     for (const one of release) one?.()
     void queue.stop()
   }
 }
 
-type Operation = { readonly kind: 'create'; readonly object: ApiObject } | { readonly kind: 'delete'; readonly name: string }
+function addressesOf({ spec }: Service): string[] {
+  return (spec.clusterIPs ?? []).filter((address) => familyOf(address) !== undefined)
+}
 
-/** One object for each address that a Service has; those that we made and nobody has any more go. */
-export function planAddresses(services: readonly Service[], have: readonly ApiObject[]): Operation[] {
-  const want = new Map(services.flatMap((service) => (service.spec.clusterIPs ?? []).filter((address) => familyOf(address) !== undefined).map((address) => [address, service] as const)))
-  const names = new Set(have.map(({ metadata }) => metadata.name))
-  return [
-    ...[...want].filter(([address]) => !names.has(address)).map(([address, service]): Operation => ({ kind: 'create', object: addressOf(address, service) })),
-    ...have
-      .filter(({ metadata }) => metadata.labels?.['ipaddress.kubernetes.io/managed-by'] === managedBy && !want.has(metadata.name ?? ''))
-      .map(({ metadata }): Operation => ({ kind: 'delete', name: metadata.name ?? '' })),
-  ]
+type Operation = { readonly kind: 'create'; readonly object: ApiObject } | { readonly kind: 'delete' }
+
+/** An object for an address that a Service has. One that we made for somebody else, or for nobody any more, goes first. */
+export function planAddress(address: string, owner: Service | undefined, have: ApiObject | undefined): Operation | undefined {
+  if (have === undefined) return owner === undefined ? undefined : { kind: 'create', object: addressOf(address, owner) }
+  if (have.metadata.labels?.['ipaddress.kubernetes.io/managed-by'] !== managedBy) return undefined
+  const isRight = owner !== undefined && equalJson(valueAt(have, '.spec.parentRef'), valueAt(addressOf(address, owner), '.spec.parentRef'))
+  return isRight ? undefined : { kind: 'delete' }
 }
 
 function addressOf(address: string, { metadata }: Service): ApiObject {
@@ -87,12 +97,12 @@ function addressOf(address: string, { metadata }: Service): ApiObject {
   }
 }
 
-async function reconcileAddresses({ cache, registry, writer }: ServiceAddressesOptions): Promise<void> {
+async function reconcileAddress({ cache, registry, writer }: ServiceAddressesOptions, address: string, owner: Service | undefined): Promise<void> {
   const descriptor = registry.named(addressResource)
   if (descriptor === undefined) return
-  const services = (cache.named('services')?.list() ?? []).map(({ object }) => object as unknown as Service)
-  const operations = planAddresses(services, cache.of(descriptor).list().map(({ object }) => object))
-  await Promise.all(operations.map((operation) => unlessDone(operation.kind === 'create' ? writer.create(descriptor, '', operation.object, { user: serverUser }) : writer.delete({ descriptor, namespace: '', name: operation.name }, {}, { user: serverUser }))))
+  const operation = planAddress(address, owner, cache.of(descriptor).get('', address)?.object)
+  if (operation?.kind === 'create') await unlessDone(writer.create(descriptor, '', operation.object, { user: serverUser }))
+  if (operation?.kind === 'delete') await unlessDone(writer.delete({ descriptor, namespace: '', name: address }, {}, { user: serverUser }))
 }
 
 /** Another server of the same cluster may have been faster. */

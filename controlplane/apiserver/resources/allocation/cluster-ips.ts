@@ -42,7 +42,7 @@ export class ClusterIPs {
         const ranges = [...this.#ranges, ...furtherRanges(context)].filter((range) => range.family === family)
         if (ranges.length === 0) throw internalError(`failed to allocate a serviceIP: no range for ${family}`)
         if (asked === undefined) addresses[i] = this.#pick(ranges, taken, context)
-        else this.#checkAsked(service, ranges, asked, taken)
+        else this.#checkAsked(service, ranges, asked, (address) => taken.has(address) || isSetAside(context, address))
         hold(addresses[i] as string)
       }
     } catch (error) {
@@ -62,24 +62,24 @@ export class ClusterIPs {
     throw internalError('failed to allocate a serviceIP: range is full')
   }
 
-  #pickIn(range: AddressRange, taken: ReadonlySet<string>, { random }: WriteContext): string | undefined {
+  #pickIn(range: AddressRange, taken: ReadonlySet<string>, context: WriteContext): string | undefined {
     // KEP-3070: from 16 to 256 of the lower addresses are left to those who ask for one.
     const reserved = Math.min(Math.max(16, Math.floor(range.last / 16)), 256)
     const isTaken = (offset: number): boolean => {
       const address = range.at(offset)
-      return taken.has(address) || this.#held.has(address)
+      return taken.has(address) || this.#held.has(address) || isSetAside(context, address)
     }
-    const offset = pickFree(range.first, range.last, range.last > 16 ? reserved : 0, isTaken, random)
+    const offset = pickFree(range.first, range.last, range.last > 16 ? reserved : 0, isTaken, context.random)
     return offset === undefined ? undefined : range.at(offset)
   }
 
-  #checkAsked(service: Service, ranges: readonly AddressRange[], address: string, taken: ReadonlySet<string>): void {
+  #checkAsked(service: Service, ranges: readonly AddressRange[], address: string, isTaken: (address: string) => boolean): void {
     const refuse = (why: string): never => {
       const detail = `failed to allocate IP ${address}: ${why}`
       throw invalid({ group: '', kind: 'Service' }, service.metadata.name ?? '', [{ field: 'spec.clusterIPs', type: 'FieldValueInvalid', detail, value: service.spec.clusterIPs }])
     }
     if (!ranges.some((range) => range.contains(address))) refuse(`the provided IP (${address}) is not in the valid range. The range of valid IPs is ${ranges.map(({ cidr }) => cidr).join(',')}`)
-    if (taken.has(address) || this.#held.has(address)) refuse('provided IP is already allocated')
+    if (isTaken(address) || this.#held.has(address)) refuse('provided IP is already allocated')
   }
 }
 
@@ -94,13 +94,18 @@ function furtherRanges(context: WriteContext): AddressRange[] {
     .map((cidr) => new AddressRange(cidr))
 }
 
-/** What all other Services have, and what somebody set aside by an IPAddress of their own. */
+/** Whether somebody set an address aside by an IPAddress of their own. */
+function isSetAside(context: WriteContext, address: string): boolean {
+  const object = context.lookup('ipaddresses.networking.k8s.io', undefined, address)
+  return object !== undefined && object.metadata.labels?.['ipaddress.kubernetes.io/managed-by'] !== 'ipallocator.k8s.io'
+}
+
+/** What all other Services have. */
 function takenBy(context: WriteContext, { metadata }: Service): Set<string> {
   const taken = new Set<string>()
   for (const other of context.list('services') as Service[]) {
     if (other.metadata.name === metadata.name && other.metadata.namespace === metadata.namespace) continue
     for (const address of other.spec.clusterIPs ?? []) taken.add(address)
   }
-  for (const { metadata: { name = '', labels } } of context.list('ipaddresses.networking.k8s.io')) if (labels?.['ipaddress.kubernetes.io/managed-by'] !== 'ipallocator.k8s.io') taken.add(name)
   return taken
 }
