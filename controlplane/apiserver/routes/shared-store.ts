@@ -11,6 +11,7 @@ import type { Call } from './call.ts'
 const lockKey = (what: string): string => `/registry/locks/${what}`
 /** A lock that stays the same for so long belongs to a server that has died. */
 const lockLifeMs = 5000
+const lockRenewMs = 1500
 const pauseMs = 5
 const pauseMaxMs = 100
 const reading = new Set(['get', 'list', 'watch'])
@@ -70,7 +71,7 @@ export class SharedStore {
     for (let pause = pauseMs; ; pause = Math.min(pause * 2, pauseMaxMs)) {
       try {
         const revision = await this.#store.create(key, Buffer.from(randomUUID()))
-        return () => this.#unlock(key, revision)
+        return this.#hold(key, revision)
       } catch (error) {
         if (!isStoreError(error, 'exists')) throw error
       }
@@ -79,6 +80,29 @@ export class SharedStore {
       if (holder !== undefined && held?.revision !== holder.modRevision) held = { revision: holder.modRevision, since: now }
       if (holder !== undefined && held !== undefined && now - held.since > lockLifeMs) await this.#unlock(key, holder.modRevision)
       await this.#clock.sleep(pause)
+    }
+  }
+
+  /** Shows again and again that the holder lives: a webhook that is asked meanwhile may take longer than a lock lives. */
+  #hold(key: string, taken: number): () => Promise<void> {
+    let revision = taken
+    let isHeld = true
+    let renewing = Promise.resolve()
+    const renew = async (): Promise<void> => {
+      try {
+        revision = await this.#store.update(key, Buffer.from(randomUUID()), revision)
+        if (isHeld) timer = this.#clock.setTimeout(later, lockRenewMs)
+      } catch {
+        // Taken away, or the store is: the write that it is held for will say so.
+      }
+    }
+    const later = (): void => void (renewing = renew())
+    let timer = this.#clock.setTimeout(later, lockRenewMs)
+    return async () => {
+      isHeld = false
+      timer.cancel()
+      await renewing
+      await this.#unlock(key, revision)
     }
   }
 
