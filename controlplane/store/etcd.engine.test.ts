@@ -12,7 +12,7 @@ const options = { skip: !hasEtcd && 'needs etcd (Debian: etcd-server)' }
 /** Writes a test makes through the failures; FAIRWAY_SOAK=1 makes it twenty times as many. */
 const writesMin = process.env['FAIRWAY_SOAK'] === '1' ? 40_000 : 1200
 
-t.setTimeout(280_000)
+t.setTimeout(process.env['FAIRWAY_SOAK'] === '1' ? 900_000 : 280_000)
 
 interface Soak {
   readonly acknowledged: Map<string, number>
@@ -59,6 +59,14 @@ async function until(isSo: () => boolean, ms = 30_000): Promise<void> {
   }
 }
 
+/** Until so many writes were acknowledged. However slow the machine is: given up only when none is for half a minute. */
+async function untilWritten({ acknowledged }: Soak, count: number): Promise<void> {
+  while (acknowledged.size <= count) {
+    const before = acknowledged.size
+    await until(() => acknowledged.size > before)
+  }
+}
+
 async function check(t: Tap.Test, store: Store, { acknowledged, seen, ends }: Soak): Promise<void> {
   const { entries } = await store.range('/registry/')
   const there = new Map(entries.map((entry) => [entry.key, entry.modRevision]))
@@ -91,14 +99,14 @@ t.test('kill -9 of the only member amid concurrent writes loses nothing acknowle
   const running = await soak(store)
   let newest = 0
   for (const share of [0.4, 0.8]) {
-    await until(() => running.acknowledged.size > writesMin * share * 0.5)
+    await untilWritten(running, writesMin * share * 0.5)
     await member.kill()
     await member.start()
     const current = await store.currentRevision()
     t.ok(current > newest, 'revisions grow')
     newest = current
   }
-  await until(() => running.acknowledged.size > writesMin * 0.5)
+  await untilWritten(running, writesMin * 0.5)
   await running.stop()
   await check(t, store, running)
 })
@@ -110,10 +118,10 @@ t.test('the loss of one of three members, whichever, is got over', options, asyn
   const running = await soak(store)
   for (const member of all) {
     const before = running.acknowledged.size
-    await until(() => running.acknowledged.size > before + writesMin * 0.1)
+    await untilWritten(running, before + writesMin * 0.1)
     await member.kill()
     const without = running.acknowledged.size
-    await until(() => running.acknowledged.size > without + writesMin * 0.1)
+    await untilWritten(running, without + writesMin * 0.1)
     await member.start()
   }
   await running.stop()

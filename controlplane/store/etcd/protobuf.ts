@@ -26,8 +26,11 @@ export type Sent<T> = T extends Uint8Array ? T : T extends readonly (infer Item)
 
 const lengthMax = 2 ** 53
 
+/** Collects pieces and puts them together once, however deep they stand. */
 class Writer {
   readonly #parts: Uint8Array[] = []
+  #length = 0
+  /** What has not become a part yet. */
   #bytes: number[] = []
 
   varint(value: number): void {
@@ -41,12 +44,30 @@ class Writer {
 
   lengthThen(bytes: Uint8Array): void {
     this.varint(bytes.length)
-    this.#parts.push(Buffer.from(this.#bytes), bytes)
-    this.#bytes = []
+    this.#gather()
+    this.#parts.push(bytes)
+    this.#length += bytes.length
+  }
+
+  /** Another's pieces, preceded by their length. */
+  lengthThenAll(inner: Writer): void {
+    inner.#gather()
+    this.varint(inner.#length)
+    this.#gather()
+    this.#parts.push(...inner.#parts)
+    this.#length += inner.#length
   }
 
   finish(): Buffer {
-    return Buffer.concat(this.#bytes.length === 0 ? this.#parts : [...this.#parts, Buffer.from(this.#bytes)])
+    this.#gather()
+    return Buffer.concat(this.#parts, this.#length)
+  }
+
+  #gather(): void {
+    if (this.#bytes.length === 0) return
+    this.#parts.push(Buffer.from(this.#bytes))
+    this.#length += this.#bytes.length
+    this.#bytes = []
   }
 }
 
@@ -116,7 +137,12 @@ export function many<F extends Fields>(number: number, layout: Layout<F>): Field
 }
 
 function kindOf<F extends Fields>(layout: Layout<F>): Kind<Message<F> | undefined> {
-  return { wire: 2, initial: undefined, write: (out, value) => out.lengthThen(layout.encode((value ?? {}) as Sent<Message<F>>)), read: (from) => layout.decode(from.bytes()) }
+  const write = (out: Writer, value: Message<F> | undefined): void => {
+    const inner = new Writer()
+    layout.writeTo(inner, (value ?? {}) as Sent<Message<F>>)
+    out.lengthThenAll(inner)
+  }
+  return { wire: 2, initial: undefined, write, read: (from) => layout.decode(from.bytes()) }
 }
 
 export class Layout<F extends Fields> {
@@ -132,6 +158,11 @@ export class Layout<F extends Fields> {
 
   encode(message: Sent<Message<F>>): Buffer {
     const out = new Writer()
+    this.writeTo(out, message)
+    return out.finish()
+  }
+
+  writeTo(out: Writer, message: Sent<Message<F>>): void {
     for (const [name, { number, kind, isRepeated }] of this.#fields) {
       const value = (message as Record<string, unknown>)[name]
       if (value === undefined) continue
@@ -140,7 +171,6 @@ export class Layout<F extends Fields> {
         kind.write(out, each)
       }
     }
-    return out.finish()
   }
 
   decode(encoded: Buffer): Message<F> {
