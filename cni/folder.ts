@@ -6,7 +6,7 @@ import { dirname, resolve } from 'node:path'
 export function makeFolder(path: string, mode = 0o777): void {
   const missing: string[] = []
   for (let place = resolve(path); !existsSync(place); place = dirname(place)) missing.push(place)
-  for (const place of missing.reverse()) {
+  for (const place of missing.toReversed()) {
     try {
       mkdirSync(place, { mode })
     } catch (error) {

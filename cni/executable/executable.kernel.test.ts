@@ -86,6 +86,15 @@ t.test('DEL succeeds in every broken state, twice', async (t) => {
     t.match(await host.del(pod), { status: 0, stdout: '' }, `${state}, again`)
     t.strictSame(leftovers(host), nothing, state)
   }
+  const resolvConf = join(host.folder, 'resolv.conf')
+  const config = host.config({ ipam: { type: 'fairway-ipam', dataDir: host.dataDir, ranges: [[{ subnet: '10.244.0.0/24' }]], resolvConf } })
+  writeFileSync(resolvConf, 'nameserver 192.0.2.53\n')
+  host.addPod('dns')
+  t.match(await host.add('dns', config), { status: 0, object: { dns: { nameservers: ['192.0.2.53'] } } })
+  rmSync(resolvConf)
+  t.match(await host.cni({ command: 'STATUS', config }), { status: 1, object: { code: 50, msg: /resolv\.conf/ } })
+  t.match(await host.del('dns', config), { status: 0, stdout: '' }, 'the file that dns was read from is gone')
+  t.strictSame(leftovers(host), nothing)
   t.match(await host.del('never-added'), { status: 0, stdout: '' })
   t.match(await host.cni({ command: 'DEL', containerId: 'never-added', ifname: 'eth0', config: host.config() }), { status: 0, stdout: '' }, 'without a namespace')
 })
@@ -221,6 +230,25 @@ t.test('an executable whose resident part ends in between says so', async (t) =>
   t.match(await host.add('a', { ...host.config(), padding: 'x'.repeat(1_000_000) }), { status: 1, object: { code: 11 } })
   server.close()
 })
+
+for (const path of ['resident', 'stand-alone'] as const) {
+  t.test(`${path}: input that is closed, a folder, or does not block`, async (t) => {
+    using host = await makeHost(path)
+    const plugin = join(host.binDir, 'fairway')
+    for (const input of ['<&-', '< /tmp', '< /dev/null']) {
+      t.match(await host.run(undefined, 'env', 'CNI_COMMAND=STATUS', 'sh', '-c', `${plugin} ${input}`), { status: 1, stdout: /"code":6,"msg":"Cannot read configuration: / }, input)
+    }
+    const late = `import os, subprocess, sys, time
+read, write = os.pipe()
+os.set_blocking(read, False)
+child = subprocess.Popen([${JSON.stringify(plugin)}], stdin=read)
+time.sleep(0.2)
+os.write(write, ${JSON.stringify(JSON.stringify(host.config()))}.encode())
+os.close(write)
+sys.exit(child.wait())`
+    t.match(await host.run(undefined, 'env', 'CNI_COMMAND=STATUS', 'python3', '-c', late), { status: 0, stdout: '' }, 'it is waited for')
+  })
+}
 
 t.test('a configuration of a megabyte passes', async (t) => {
   using host = await makeHost('resident')

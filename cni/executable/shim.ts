@@ -10,9 +10,11 @@ import { Assembler } from './assembler.ts'
 import { headerBytes, requestHeader } from './frame.ts'
 import { errorCodes } from '../protocol/error.ts'
 
-const sys = { read: 0, write: 1, socket: 41, connect: 42, sendto: 44, shutdown: 48, execve: 59, exit: 60 }
+const sys = { read: 0, write: 1, poll: 7, socket: 41, connect: 42, sendto: 44, shutdown: 48, execve: 59, exit: 60 }
 const bufferBytes = 65_536
+const POLLIN = 1
 const EINTR = 4
+const EAGAIN = 11
 
 export interface ShimOptions {
   readonly name: string
@@ -34,6 +36,7 @@ export function shimProgram({ name, socketPath, slowPath }: ShimOptions): Uint8A
   exchange(program)
   becomeSlowPath(program, slowPath.length)
   ending(program)
+  program.data('input', Buffer.from([0, 0, 0, 0, POLLIN, 0, 0, 0])) // struct pollfd, standard input
   program.data('header', requestHeader(name)).data('socketAddress', address)
   for (const [index, text] of slowPath.entries()) program.data(`argument${index}`, Buffer.from(`${text}\0`))
   for (const failure of Object.keys(failures) as (keyof typeof failures)[]) program.data(`${failure}Text`, failureText(failure))
@@ -70,7 +73,9 @@ function connect(program: Assembler, addressBytes: number): void {
   const AF_UNIX = 1
   const SOCK_STREAM_CLOEXEC = 1 | 0o2000000
   program
-    .label('connect').mov('rdi', AF_UNIX).mov('rsi', SOCK_STREAM_CLOEXEC).mov('rdx', 0).syscall(sys.socket).test('rax').jumpIf('negative', 'slowPath').mov('r15', 'rax')
+    .label('connect').mov('rdi', AF_UNIX).mov('rsi', SOCK_STREAM_CLOEXEC).mov('rdx', 0).syscall(sys.socket).test('rax').jumpIf('negative', 'slowPath')
+    // where the caller closed standard input, output or error it takes their place: another, until they are taken
+    .cmp('rax', 3).jumpIf('negative', 'connect').mov('r15', 'rax')
     .mov('rdi', 'r15').mov('rsi', { address: 'socketAddress' }).mov('rdx', addressBytes).syscall(sys.connect).test('rax').jumpIf('negative', 'slowPath')
 }
 
@@ -80,8 +85,11 @@ function exchange(program: Assembler): void {
     .mov('rax', 'r13').sub('rax', 'r12').mov('rsi', { address: 'header' }).storeDword('rsi', headerBytes - 4, 'rax')
     .mov('rdx', headerBytes).call('send')
     .mov('rsi', 'r12').mov('rdx', 'r13').sub('rdx', 'r12').call('send')
-    .label('nextInput').mov('rdi', 0).call('read').test('rax').jumpIf('negative', 'broken').jumpIf('equal', 'endOfInput')
+    // input that cannot be read is none, and the plugin says so
+    .label('nextInput').mov('rdi', 0).call('read').cmp('rax', -EAGAIN).jumpIf('equal', 'waitForInput').cmp('rax', 1).jumpIf('negative', 'endOfInput')
     .mov('rdx', 'rax').mov('rsi', { address: 'buffer' }).call('send').jmp('nextInput')
+    // it does not block where the caller's end of it is the same and does not
+    .label('waitForInput').mov('rdi', { address: 'input' }).mov('rsi', 1).mov('rdx', -1).syscall(sys.poll).jmp('nextInput')
     .label('endOfInput').mov('rdi', 'r15').mov('rsi', SHUT_WR).syscall(sys.shutdown)
     // the answer's first byte is the exit status
     .mov('rdi', 'r15').call('read').cmp('rax', 1).jumpIf('negative', 'broken')

@@ -24,7 +24,8 @@ interface IpamConfig {
   readonly journal: Journal
   readonly sets: readonly RangeSet[]
   readonly routes: readonly ResultRoute[]
-  readonly dns: Dns
+  /** Read for a result only: what was given is given back although the file is gone. */
+  readonly dns: () => Dns
 }
 
 /** Journals stay open in memory, so that the resident part reads only what is new. */
@@ -47,12 +48,13 @@ export class Ipam implements Plugin {
       journal: this.#journal(dataDir, name),
       sets: parseRangeSets(ipam, runtimeConfig['ipRanges']),
       routes: decodeRoutes(ipam, 'configuration: ipam'),
-      dns: typeof resolvConf === 'string' && resolvConf !== '' ? parseResolvConf(readFileSync(resolvConf, 'utf8')) : {},
+      dns: () => (typeof resolvConf === 'string' && resolvConf !== '' ? parseResolvConf(readFileSync(resolvConf, 'utf8')) : {}),
     }
   }
 
   async add(config: PluginConfig, invocation: Invocation): Promise<Result> {
-    const { journal, sets, routes, dns } = this.#parse(config)
+    const { journal, sets, routes, dns: readDns } = this.#parse(config)
+    const dns = readDns()
     const wanted = requestedAddresses(config, invocation)
     const holdings = await journal.update((ledger) => {
       const value = chooseAddresses(ledger, sets, invocation, wanted)
@@ -84,9 +86,10 @@ export class Ipam implements Plugin {
    */
   async status(config: PluginConfig): Promise<void> {
     try {
-      const { journal } = this.#parse(config)
+      const { journal, dns } = this.#parse(config)
       journal.read()
       journal.checkWritable()
+      dns()
     } catch (error) {
       if (error instanceof CniError && error.code === errorCodes.invalidConfig) throw error
       throw new CniError('notAvailable', (error as Error).message)

@@ -71,14 +71,19 @@ export function parseConfig(fields: JsonObject, environment: Environment = {}): 
     ipam: objectField(fields, 'ipam'),
     runtimeConfig: objectField(fields, 'runtimeConfig') ?? {},
     prevResult: previous === undefined ? undefined : decodeResult(previous, 'prevResult'),
-    validAttachments: parseAttachments(fields['cni.dev/valid-attachments'] ?? undefined),
+    validAttachments: parseAttachments(validKeys.map((key) => fields[key]).find((value) => value !== undefined)),
     fields,
     environment: Object.fromEntries(Object.entries(environment).filter(([key]) => key.startsWith('CNI_'))),
   }
 }
 
+/** The second is what the specification said before libcni's own name for it became its. */
+const validKeys = ['cni.dev/valid-attachments', 'cni.dev/attachments'] as const
+
+/** A list without entries is null where Go wrote it; that none was given is another matter. */
 function parseAttachments(value: unknown): AttachmentId[] | undefined {
   if (value === undefined) return undefined
+  if (value === null) return []
   if (!Array.isArray(value)) throw invalidConfig('cni.dev/valid-attachments is not a list')
   return value.map((entry: unknown) => {
     const { containerID: containerId, ifname } = isObject(entry) ? entry : {}

@@ -73,7 +73,19 @@ t.test('unknown arguments are ignored when the runtime says so', async (t) => {
 })
 
 t.test('VERSION lists what is spoken', async (t) => {
-  t.match(await run({ CNI_COMMAND: 'VERSION' }, { cniVersion: '0.1.0' }), { status: 0, object: { cniVersion: '1.1.0', supportedVersions: ['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'] } })
+  t.match(await run({ CNI_COMMAND: 'VERSION' }, { cniVersion: '0.1.0' }), { status: 0, object: { cniVersion: '0.1.0', supportedVersions: ['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'] } })
+  for (const input of ['', {}, { cniVersion: 7 }]) t.match(await run({ CNI_COMMAND: 'VERSION' }, input), { status: 0, object: { cniVersion: '1.1.0', supportedVersions: { length: 5 } } })
+})
+
+t.test('GC is told what stays by either name, and by null that nothing does', async (t) => {
+  const told: unknown[] = []
+  const gc = (fields: object): Promise<unknown> => runPlugin({ ...plugin, gc: (_, valid) => Promise.resolve(void told.push(valid)) }, { environment: { CNI_COMMAND: 'GC' }, input: JSON.stringify({ ...config, ...fields }) })
+  const [a, b] = ['a', 'b'].map((containerID) => ({ containerID, ifname: 'eth0' }))
+  for (const fields of [{ 'cni.dev/valid-attachments': [a] }, { 'cni.dev/attachments': [a] }, { 'cni.dev/valid-attachments': [a], 'cni.dev/attachments': [b] }]) t.match(await gc(fields), { status: 0 })
+  for (const name of ['cni.dev/valid-attachments', 'cni.dev/attachments']) t.match(await gc({ [name]: null }), { status: 0 })
+  t.match(await gc({}), { status: 1, output: /needs cni\.dev\/valid-attachments/ })
+  const stays = [{ containerId: 'a', ifname: 'eth0' }]
+  t.strictSame(told, [stays, stays, stays, [], []])
 })
 
 t.test('DEL answers nothing', async (t) => {

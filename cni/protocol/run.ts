@@ -38,8 +38,9 @@ export async function runPlugin(plugin: Plugin, { environment, input }: Call): P
   let cniVersion: CniVersion = newestVersion
   try {
     const command = parseCommand(environment)
-    const fields = parseInput(input)
-    if (command === 'VERSION') return answer({ cniVersion: newestVersion, supportedVersions })
+    // of runtimes that ask what is spoken some say nothing
+    const fields = command === 'VERSION' && input.trim() === '' ? {} : parseInput(input)
+    if (command === 'VERSION') return answer({ cniVersion: versionAsked(fields['cniVersion']), supportedVersions })
     cniVersion = parseVersion(fields['cniVersion'])
     const least = (since as Readonly<Partial<Record<Command, CniVersion>>>)[command]
     if (least !== undefined && !isAtLeast(cniVersion, least)) {
@@ -49,6 +50,11 @@ export async function runPlugin(plugin: Plugin, { environment, input }: Call): P
   } catch (error) {
     return { status: 1, output: `${JSON.stringify(errorObject(asCniError(error), cniVersion))}\n` }
   }
+}
+
+/** VERSION says again which version it was asked in (section 5), be it one that is not spoken here. */
+function versionAsked(value: unknown): string {
+  return typeof value === 'string' && /^\d+\.\d+\.\d+$/.test(value) ? value : newestVersion
 }
 
 function answer(value: JsonObject | undefined): Answer {
