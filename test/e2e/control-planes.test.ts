@@ -24,6 +24,18 @@ t.test('what cannot be is refused in a sentence', async (t) => {
   await refused(['--store', 'postgres'], /local clusters know sqlite and etcd/)
 })
 
+t.test('one control plane on etcd: kill -9 of both, and all is there again', { timeout: 120_000 }, async (t) => {
+  const cluster = await upCluster(t, 'e2e-etcd', ['--store', 'etcd', '--nodes', '1'])
+  await cluster.kubectl(['create', 'configmap', 'kept', '--from-literal=a=b'])
+  const pids = (): Promise<string> => cluster.node('control-plane', ['cat', '/run/fairway/server.pid', '/run/fairway/etcd.pid']).then(({ stdout }) => stdout)
+  const before = await pids()
+  t.equal((await cluster.node('control-plane', ['sh', '-c', 'kill -9 $(cat /run/fairway/server.pid /run/fairway/etcd.pid)'])).code, 0)
+  await eventually('both were started again', async () => (await pids()) !== before)
+  await eventually('the object is there', async () => (await cluster.kubectlRan(['get', 'configmap', 'kept'], { timeoutMs: 10_000 })).code === 0, 30_000)
+  await eventually('all is well', async () => (await cluster.fairway(['status', '--name', cluster.name])).code === 0, 30_000, 500)
+  await cluster.kubectl(['create', 'configmap', 'another'])
+})
+
 t.test('the loss of one of three control planes', { timeout: 280_000 }, async (t) => {
   const cluster = await upCluster(t, 'e2e-planes', ['--control-planes', '3', '--nodes', '2'])
   await cluster.kubectl(['apply', '-f', 'examples/web.yaml'])
