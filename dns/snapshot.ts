@@ -5,7 +5,6 @@
  * if it was not there; while a flush every few seconds on every host would hold up the API server's own.
  */
 import { createHash } from 'node:crypto'
-import type { Hash } from 'node:crypto'
 import { open, rename } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import type { KubeObject } from '../api/types.ts'
@@ -16,6 +15,7 @@ const format = 'fairway-dns-snapshot'
 const version = 2
 /** 50,000 services are about 30 MB. */
 const bytesMax = 256 * 1024 * 1024
+const endWord = 'end '
 /** What is written or read at once: about a tenth of a millisecond's work. */
 const pieceBytes = 32 * 1024
 
@@ -40,7 +40,7 @@ export async function saveSnapshot(file: string, snapshot: Snapshot): Promise<vo
       hash.update(data)
       await handle.writeFile(data)
     }
-    await handle.writeFile(`end ${hash.digest('hex')}\n`)
+    await handle.writeFile(`${endWord}${hash.digest('hex')}\n`)
   } finally {
     await handle.close()
   }
@@ -73,7 +73,14 @@ export async function loadSnapshot(file: string, zone: string, kinds: readonly K
     if ((await handle.stat()).size > bytesMax) throw new Error(`it is larger than ${bytesMax} bytes`)
     const hash = createHash('sha256')
     const reading = new Reading(zone, kinds)
-    for await (const line of lines(handle, hash)) if (reading.take(line)) return reading.snapshot(hash.digest('hex'))
+    for await (const piece of wholeLines(handle)) {
+      const lines = piece.toString().split('\n')
+      // Behind the last end of a line there is nothing.
+      lines.pop()
+      const last = lines.at(-1) ?? ''
+      hash.update(last.startsWith(endWord) ? piece.subarray(0, -last.length - 1) : piece)
+      for (const line of lines) if (reading.take(line)) return reading.snapshot(hash.digest('hex'))
+    }
     return reading.snapshot('')
   } catch (error) {
     throw new Error(`Cannot use the snapshot ${file}: ${(error as Error).message}`, { cause: error })
@@ -82,23 +89,17 @@ export async function loadSnapshot(file: string, zone: string, kinds: readonly K
   }
 }
 
-/** Whole lines, without their end. All but the one that says `end` are in the hash. */
-async function* lines(handle: FileHandle, hash: Hash): AsyncGenerator<string> {
+/** Pieces that end where a line does. */
+async function* wholeLines(handle: FileHandle): AsyncGenerator<Buffer> {
   const buffer = Buffer.allocUnsafeSlow(pieceBytes)
   let rest: Buffer[] = []
   for (;;) {
     const { bytesRead } = await handle.read(buffer, 0, pieceBytes)
-    if (bytesRead === 0) break
-    let from = 0
-    for (let end = buffer.indexOf(10); end >= 0 && end < bytesRead; end = buffer.indexOf(10, from)) {
-      const whole = Buffer.concat([...rest, buffer.subarray(from, end)])
-      rest = []
-      from = end + 1
-      const line = whole.toString()
-      if (!line.startsWith('end ')) hash.update(whole).update('\n')
-      yield line
-    }
-    rest.push(Buffer.from(buffer.subarray(from, bytesRead)))
+    if (bytesRead === 0) return
+    const read = buffer.subarray(0, bytesRead)
+    const end = read.lastIndexOf(10) + 1
+    if (end > 0) yield Buffer.concat([...rest, read.subarray(0, end)])
+    rest = [...(end > 0 ? [] : rest), Buffer.from(read.subarray(end))]
   }
 }
 
@@ -123,7 +124,7 @@ class Reading {
     const text = line.slice(space + 1)
     if (this.#line === 1) this.#begin(first, text)
     else if (this.#line === 2) this.#head(line)
-    else if (first === 'end') this.#sum = text
+    else if (line.startsWith(endWord)) this.#sum = text
     else this.#objects.get(first)?.push(objectOf(first, text))
     return this.#sum !== undefined
   }
