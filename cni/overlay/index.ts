@@ -22,6 +22,7 @@ import { defaultDataDir } from '../paths.ts'
 import { podRouteProtocol } from '../plugin/want.ts'
 import { applyOverlay } from './apply.ts'
 import type { Failure } from './apply.ts'
+import { settleClaims } from './claims.ts'
 import { RT_TABLE_MAIN, findOnLink, findUnderlays, readOverlay } from './have.ts'
 import { hostTableId, hostTableName, planHostTable, wantHostTables } from './host-table.ts'
 import type { HostTableOptions } from './host-table.ts'
@@ -172,7 +173,8 @@ class NodeOverlay implements Overlay {
     const hosts = this.#nodes.list().map(readHost)
     const own = hosts.find(({ name }) => name === nodeName)
     if (own === undefined || own.podCIDRs.length === 0 || Object.keys(own.addresses).length === 0) return
-    const peers = hosts.filter(({ name, podCIDRs }) => name !== nodeName && podCIDRs.length > 0).sort((a, b) => a.name.localeCompare(b.name))
+    const claims = settleClaims(own, hosts.filter(({ name }) => name !== nodeName))
+    const peers = claims.peers.filter(({ podCIDRs }) => podCIDRs.length > 0).sort((a, b) => a.name.localeCompare(b.name))
     const tunnel = await this.#ensureTunnel(own)
     const underlays = findUnderlays(this.#route, own)
     const onLink = backend === 'host-gw' || backend === 'direct' ? findOnLink(this.#route, underlays, peers) : undefined
@@ -183,7 +185,7 @@ class NodeOverlay implements Overlay {
     const failures = [...tunnel.failures, ...applyOverlay(plan, this.#route, netns), ...this.#syncHostTables(hostTableOptions({ own, peers, clusterDns }, want))]
     const operations = [...tunnel.operations, ...plan.map(({ kind }) => kind)]
     if (want.wireguard !== undefined && tunnel.failures.length === 0) operations.push(...await attempt(failures, async () => await this.#wireguard?.sync(want.wireguard!) ?? []))
-    this.#account(want, { operations, failures, peers })
+    this.#account({ ...want, problems: [...claims.problems, ...want.problems] }, { operations, failures, peers })
     // the first packet to a peer makes the keys for the others; and one that knows us by keys that are gone learns it from that
     this.#reachability.follow(reachTargets(want, peers), { now: operations.includes('setTunnelPeer') })
     // pods of this host may run although one peer cannot be reached

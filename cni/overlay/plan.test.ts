@@ -4,11 +4,12 @@ import { FakeNetwork } from '../../netlink/test-support/fake-network.ts'
 import { RouteSocket } from '../../netlink/route/index.ts'
 import { applyOverlay } from './apply.ts'
 import type { OverlayHave } from './have.ts'
+import { settleClaims } from './claims.ts'
 import { planHostTable, wantHostTables } from './host-table.ts'
 import { planOverlay } from './plan.ts'
 import type { Operation } from './plan.ts'
 import { overlayRouteProtocol, readHost, vxlanLinkName, wantOverlay } from './want.ts'
-import type { Backend, OverlayWant } from './want.ts'
+import type { Backend, Host, OverlayWant } from './want.ts'
 
 function node(n: number, podCIDRs = [`10.244.${n}.0/24`], address = `10.90.0.${n}`): Node {
   return { metadata: { name: `node-${n}` }, spec: { podCIDRs }, status: { addresses: [{ type: 'InternalIP', address }] } }
@@ -127,6 +128,32 @@ t.test('a peer that cannot be reached keeps no other from being reached', async 
   const failures = applyOverlay([{ kind: 'setRoute', route: { destination: '10.9.0.0/24', link: 4711, type: 'unicast' } }, ...planOverlay(wanted, have(host))], host.route, undefined)
   t.match(failures, [{ ofPeer: true, error: { message: /Cannot set route 10\.9\.0\.0\/24/ } }])
   t.ok(host.route.routes.list({ protocol: overlayRouteProtocol }).some(({ destination }) => destination === '10.244.2.0/24'))
+})
+
+const claimed: readonly { title: string; claims: Node[]; problems: string[]; routes: string[] }[] = [
+  { title: 'the range of another', claims: [node(2), node(3, ['10.244.2.0/24'])], problems: ["node node-3 has pods 10.244.2.0/24, but 10.244.2.0/24 is node node-2's"], routes: ['10.244.2.0/24'] },
+  { title: 'a part of it', claims: [node(2), node(3, ['10.244.2.128/25', '10.244.3.0/24'])], problems: ["node node-3 has pods 10.244.2.128/25, but 10.244.2.0/24 is node node-2's"], routes: ['10.244.2.0/24', '10.244.3.0/24'] },
+  { title: "this host's own", claims: [node(2, ['10.244.0.0/16'])], problems: ["node node-2 has pods 10.244.0.0/16, but 10.244.1.0/24 is node node-1's"], routes: [] },
+  { title: 'everything', claims: [node(2, ['0.0.0.0/0', '10.244.2.0/24'])], problems: ["node node-2 has pods 0.0.0.0/0, but 10.90.0.1/32 is node node-1's"], routes: ['10.244.2.0/24'] },
+  { title: 'the address of another host', claims: [node(2), node(3, ['10.90.0.2/32'])], problems: ["node node-3 has pods 10.90.0.2/32, but 10.90.0.2/32 is node node-2's"], routes: ['10.244.2.0/24'] },
+]
+for (const { title, claims, problems, routes } of claimed) {
+  t.test(`a host that claims ${title} is not followed, and said to`, async (t) => {
+    const host = makeHost()
+    const settled = settleClaims(readHost(node(1)), claims.map(readHost))
+    t.strictSame(settled.problems, problems)
+    const wanted = wantOverlay({ backend: 'vxlan', own: readHost(node(1)), peers: settled.peers, underlays: { ipv4: { link: host.underlay, mtu: 1500 } }, clusterDns: [] })
+    t.strictSame(wanted.routes.map(({ destination }) => destination), ['10.244.1.0/24', ...routes])
+    t.strictSame(applyOverlay(planOverlay(wanted, have(host)), host.route, undefined), [])
+    t.strictSame(planOverlay(wanted, have(host)), [], 'nothing is left to do, ever')
+  })
+}
+
+t.test('of two that claim the same the older Node has it, whatever they are called', async (t) => {
+  const made = (n: number, created: string): Host => ({ ...readHost(node(n, ['10.244.9.0/24'])), created })
+  const { peers } = settleClaims(readHost(node(1)), [made(2, '2026-11-24T10:00:01Z'), made(3, '2026-11-24T10:00:00Z')])
+  t.match(peers, [{ name: 'node-3', podCIDRs: ['10.244.9.0/24'] }, { name: 'node-2', podCIDRs: [] }])
+  t.equal(readHost({ ...node(2), metadata: { name: 'node-2', creationTimestamp: '2026-11-24T10:00:00Z' } }).created, '2026-11-24T10:00:00Z')
 })
 
 t.test('what a Node says is not trusted', async (t) => {

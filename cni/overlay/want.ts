@@ -40,6 +40,8 @@ export interface Host {
   readonly podCIDRs: readonly string[]
   /** What its Node says of it, if that is a key. */
   readonly publicKey?: string | undefined
+  /** When its Node was made. */
+  readonly created?: string | undefined
 }
 
 /** The link that carries an address of this host. */
@@ -111,7 +113,8 @@ export function readHost({ metadata, spec, status }: Node): Host {
     if (type === 'InternalIP' && valid !== undefined && !address.includes('/')) addresses[familyOf(address)] ??= canonicalAddress(address)
   }
   const publicKey = readKey(metadata.annotations?.[publicKeyAnnotation])
-  return { name: metadata.name ?? '', addresses, podCIDRs: cidrs.flatMap((cidr) => canonical(cidr) ?? []), ...(publicKey === undefined ? {} : { publicKey }) }
+  const { name = '', creationTimestamp: created } = metadata
+  return { name, addresses, podCIDRs: cidrs.flatMap((cidr) => canonical(cidr) ?? []), ...(publicKey === undefined ? {} : { publicKey }), ...(created === undefined ? {} : { created }) }
 }
 
 /**

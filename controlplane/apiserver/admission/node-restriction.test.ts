@@ -18,6 +18,12 @@ t.test('a node writes what is its own and nothing of another node', async (t) =>
     ['PATCH', '/api/v1/nodes/n1/status', { status: { phase: 'Running' } }, 200],
     ['PATCH', '/api/v1/nodes/n2/status', { status: { phase: 'Running' } }, 403],
     ['PATCH', '/api/v1/nodes/n2', { spec: { unschedulable: true } }, 403],
+    // what hosts encrypt with is published so
+    ['PATCH', '/api/v1/nodes/n1', { metadata: { annotations: { 'fairway.dev/wireguard-public-key': 'own' } } }, 200],
+    ['PATCH', '/api/v1/nodes/n2', { metadata: { annotations: { 'fairway.dev/wireguard-public-key': 'own' } } }, 403],
+    ['PATCH', '/api/v1/nodes/n2/status', { metadata: { annotations: { 'fairway.dev/wireguard-public-key': 'own' } } }, 403],
+    ['PUT', '/api/v1/nodes/n2', { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n2', annotations: { 'fairway.dev/wireguard-public-key': 'own' } } }, 403],
+    ['DELETE', '/api/v1/nodes/n2', undefined, 403],
     ['POST', '/api/v1/nodes', { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n3' } }, 403],
     ['POST', `${leases}/kube-node-lease/leases`, lease('n1'), 201],
     ['POST', `${leases}/kube-node-lease/leases`, lease('n2'), 403],
