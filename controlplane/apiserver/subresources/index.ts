@@ -5,7 +5,7 @@ import { hasSubresource } from '../registry.ts'
 import { change, patch } from '../routes/resource.ts'
 import { objectReply } from '../routes/call.ts'
 import type { Call } from '../routes/call.ts'
-import { methodNotAllowed, noSuchPath } from '../status.ts'
+import { badRequest, methodNotAllowed, noSuchPath } from '../status.ts'
 import { bind } from './binding.ts'
 import { evict } from './eviction.ts'
 import { readLog } from './log.ts'
@@ -29,9 +29,9 @@ const answers: Readonly<Record<Subresource, Readonly<Record<string, Answer>>>> =
   log: { get: readLog },
   proxy: { get: proxy, create: proxy, update: proxy, patch: proxy, delete: proxy },
   // These come as upgrades; see streams.ts.
-  exec: {},
-  attach: {},
-  portforward: {},
+  exec: { get: needsUpgrade, create: needsUpgrade },
+  attach: { get: needsUpgrade, create: needsUpgrade },
+  portforward: { get: needsUpgrade, create: needsUpgrade },
 }
 
 export async function handleSubresource(call: Call): Promise<Reply> {
@@ -50,4 +50,8 @@ async function current(call: Call): Promise<Reply> {
 /** `configOf`: what of a configuration that is applied counts. */
 function part(which: 'status' | 'other', pick?: Parameters<typeof change>[2], configOf?: Parameters<typeof patch>[3]): Answer {
   return async (call) => (call.info.verb === 'patch' ? patch(call, which, pick, configOf) : objectReply(call, 200, await change(call, which, pick)))
+}
+
+function needsUpgrade(): Promise<Reply> {
+  return Promise.reject(badRequest('Upgrade request required'))
 }

@@ -98,6 +98,13 @@ t.test('exec is led to the kubelet of the pod, as the API server', async (t) => 
   t.same(test.requests, ['kube-apiserver-kubelet-client upgrade /exec/default/web/main?command=sh&command=-c&command=echo+hi&input=1&output=1 no authorization'])
 })
 
+t.test('a session that is asked for without an upgrade is told so', async (t) => {
+  const test = await cluster(t)
+  for (const subresource of ['exec', 'attach', 'portforward']) {
+    for (const method of ['GET', 'POST']) t.match(await ask(test.server, method, `/api/v1/namespaces/default/pods/web/${subresource}`), { status: 400, body: { reason: 'BadRequest', message: 'Upgrade request required' } })
+  }
+})
+
 t.test('who may only read begins no session', async (t) => {
   const test = await cluster(t)
   const rbac = '/apis/rbac.authorization.k8s.io/v1/namespaces/default'
