@@ -15,6 +15,8 @@ import type { Respond } from './udp.ts'
 /** Questions of one connection that wait for an answer; more are read when some have gone. */
 const pipelinedMax = 128
 const unsentBytesMax = 1024 * 1024
+/** Questions of one connection that are answered before others get their turn: one that asks without end delays nobody. */
+const questionsPerTurn = 16
 /** RFC 7858 section 3.1: nobody has to say it; who does is understood. */
 const applicationProtocol = 'dot'
 
@@ -56,6 +58,10 @@ class Connection implements Guest {
   #received: Buffer = Buffer.alloc(0)
   #receivedBytes = 0
   #waiting = 0
+  /** Answers of this turn, which go out together. */
+  #outgoing: Buffer[] = []
+  /** Goes on in the next turn of the event loop. */
+  #resting = false
   #answered = false
   #leaving = false
 
@@ -113,11 +119,14 @@ class Connection implements Guest {
   /** Takes the questions that are whole, as long as their answers are taken too. */
   #next(): void {
     const socket = this.#socket
+    if (this.#resting) return
     this.#join()
-    while (this.#received.length >= 2 && !socket.destroyed) {
+    for (let taken = 0; this.#received.length >= 2 && !socket.destroyed; taken += 1) {
       const isBusy = this.#waiting >= pipelinedMax || socket.writableLength > unsentBytesMax
-      if (isBusy) {
+      if (isBusy || taken === questionsPerTurn) {
+        this.#flush()
         socket.pause()
+        if (!isBusy) this.#rest()
         return
       }
       const end = 2 + this.#received.readUInt16BE()
@@ -129,8 +138,17 @@ class Connection implements Guest {
       if (answer instanceof Promise) void this.#later(answer)
       else this.#write(answer)
     }
+    this.#flush()
     this.#leaveIfIdle()
     socket.resume()
+  }
+
+  #rest(): void {
+    this.#resting = true
+    setImmediate(() => {
+      this.#resting = false
+      this.#next()
+    })
   }
 
   async #later(promised: Promise<Buffer | undefined>): Promise<void> {
@@ -138,6 +156,7 @@ class Connection implements Guest {
     const answer = await promised
     this.#waiting -= 1
     this.#write(answer)
+    this.#flush()
     this.#next()
   }
 
@@ -149,11 +168,18 @@ class Connection implements Guest {
       return
     }
     this.#answered = true
-    // Who leaves answers lying makes none.
-    if (this.#socket.writableLength === 0) this.#progress()
     const framed = Buffer.allocUnsafe(2 + answer.length)
     framed.writeUInt16BE(answer.length)
     framed.set(answer, 2)
-    this.#socket.write(framed)
+    this.#outgoing.push(framed)
+  }
+
+  #flush(): void {
+    const [first] = this.#outgoing
+    if (first === undefined || this.#socket.destroyed) return
+    // Who leaves answers lying makes no progress.
+    if (this.#socket.writableLength === 0) this.#progress()
+    this.#socket.write(this.#outgoing.length === 1 ? first : Buffer.concat(this.#outgoing))
+    this.#outgoing = []
   }
 }
