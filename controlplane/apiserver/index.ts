@@ -21,6 +21,7 @@ import { Authorizer } from './authorization/rbac.ts'
 import { startCertificateSigning } from './bootstrap/certificate-signing.ts'
 import { keepKubernetesEndpoints } from './bootstrap/kubernetes-endpoints.ts'
 import { ensureBootstrapObjects, serverUser } from './bootstrap/objects.ts'
+import { startFlowSchemas } from './bootstrap/flow-schemas.ts'
 import { startRoleAggregation } from './bootstrap/role-aggregation.ts'
 import { startServiceAddresses } from './bootstrap/service-addresses.ts'
 import { WatchCache } from './cache/index.ts'
@@ -197,6 +198,7 @@ class Server implements ApiServer {
     if (requests !== undefined) this.#release.push(startCertificateSigning({ cache, writer, descriptor: requests, authority: this.#credentials.authority, now: () => clock.now(), log }))
     const definitions = registry.named('customresourcedefinitions.apiextensions.k8s.io')
     if (definitions !== undefined) this.#release.push(await startCustomResources({ cache, registry, writer, outbound: this.#serving.outbound, descriptor: definitions, now: () => clock.now(), log }))
+    this.#release.push(startFlowSchemas({ cache, registry, writer, clock, random, log }))
     this.#release.push(startRoleAggregation({ cache, registry, writer, clock, random, log }))
     this.#release.push(startServiceAddresses({ cache, registry, writer, clock, random, log }))
     await this.#aggregation.start()
