@@ -44,8 +44,7 @@ export async function openCredentials({ dataDir, serverNames, now }: CredentialO
     files.write(file, made.credential)
     return made
   }
-  const authority = await authorityIn('ca.pem', 'fairway-ca')
-  const frontProxyAuthority = await authorityIn('front-proxy-ca.pem', 'fairway-front-proxy-ca')
+  const [authority, frontProxyAuthority] = await Promise.all([authorityIn('ca.pem', 'fairway-ca'), authorityIn('front-proxy-ca.pem', 'fairway-front-proxy-ca')])
   const ensure = async (file: string, options: CertificateOptions, issuer = authority): Promise<Credential> => {
     const kept = files.read(file)
     if (kept !== undefined && isUsable(kept, issuer, options, now())) return kept
@@ -53,15 +52,20 @@ export async function openCredentials({ dataDir, serverNames, now }: CredentialO
     files.write(file, made)
     return made
   }
-  const server = await ensure('server.pem', { subject: { commonName: 'kube-apiserver' }, usages: ['server'], names: serverNames, validMs: yearMs })
-  const admin = await ensure('admin.pem', { subject: { commonName: 'kubernetes-admin', organizations: [masters] }, usages: ['client'], validMs: yearMs })
-  const kubeletClient = await ensure('kubelet-client.pem', { subject: { commonName: 'kube-apiserver-kubelet-client', organizations: [masters] }, usages: ['client'], validMs: yearMs })
-  const frontProxyClient = await ensure('front-proxy-client.pem', { subject: { commonName: frontProxyName }, usages: ['client'], validMs: yearMs }, frontProxyAuthority)
-  let serviceAccountKey = files.readText('service-account.pem')
-  if (serviceAccountKey === undefined) {
-    serviceAccountKey = await generateKey()
-    files.writeText('service-account.pem', serviceAccountKey)
+  const ensureKey = async (): Promise<string> => {
+    const kept = files.readText('service-account.pem')
+    if (kept !== undefined) return kept
+    const made = await generateKey()
+    files.writeText('service-account.pem', made)
+    return made
   }
+  const [server, admin, kubeletClient, frontProxyClient, serviceAccountKey] = await Promise.all([
+    ensure('server.pem', { subject: { commonName: 'kube-apiserver' }, usages: ['server'], names: serverNames, validMs: yearMs }),
+    ensure('admin.pem', { subject: { commonName: 'kubernetes-admin', organizations: [masters] }, usages: ['client'], validMs: yearMs }),
+    ensure('kubelet-client.pem', { subject: { commonName: 'kube-apiserver-kubelet-client', organizations: [masters] }, usages: ['client'], validMs: yearMs }),
+    ensure('front-proxy-client.pem', { subject: { commonName: frontProxyName }, usages: ['client'], validMs: yearMs }, frontProxyAuthority),
+    ensureKey(),
+  ])
   return { authority, server, admin, kubeletClient, frontProxy: { ...frontProxyClient, ca: frontProxyAuthority.certificate }, serviceAccountKey }
 }
 
