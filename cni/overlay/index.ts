@@ -17,8 +17,9 @@ import { RouteSocket } from '../../netlink/route/index.ts'
 import type { RouteEvent } from '../../netlink/route/index.ts'
 import { makeFolder } from '../folder.ts'
 import type { CniMetrics } from '../metrics.ts'
+import { Journal } from '../ipam/journal.ts'
 import { writeNetworkConfig } from '../network-config.ts'
-import { defaultDataDir } from '../paths.ts'
+import { defaultDataDir, defaultNetworkName } from '../paths.ts'
 import { podRouteProtocol } from '../plugin/want.ts'
 import { applyOverlay } from './apply.ts'
 import type { Failure } from './apply.ts'
@@ -27,6 +28,7 @@ import { RT_TABLE_MAIN, findOnLink, findUnderlays, readOverlay } from './have.ts
 import { hostTableId, hostTableName, planHostTable, wantHostTables } from './host-table.ts'
 import type { HostTableOptions } from './host-table.ts'
 import { planOverlay } from './plan.ts'
+import { setPodMtu } from './pod-mtu.ts'
 import { Reachability, reachTargets } from './reach.ts'
 import { peersFile, publicKeyAnnotation, readHost, vxlanPort, wantOverlay, wireguardLinkName } from './want.ts'
 import type { Backend, Host, OverlayWant } from './want.ts'
@@ -111,6 +113,8 @@ class NodeOverlay implements Overlay {
   #inPlace = ''
   #problems = ''
   #peers = ''
+  /** What pods that are there have. */
+  #podMtu = 0
 
   constructor(options: OverlayOptions) {
     const { client, clock, random, log, netns, backend } = options
@@ -192,6 +196,7 @@ class NodeOverlay implements Overlay {
     if (failures.every(({ ofPeer }) => ofPeer)) {
       this.#writeFiles(want, own, peers)
       this.#firstSync.resolve()
+      await this.#tellPods(want.podMtu)
     }
     const errors = failures.map(({ error }) => error)
     if (errors.length > 0) throw new AggregateError(errors, errors.map(({ message }) => message).join('; '))
@@ -239,6 +244,19 @@ class NodeOverlay implements Overlay {
     const problems = want.problems.join('; ')
     if (problems !== this.#problems && problems !== '') log.warn('some peers cannot be reached', { problems })
     this.#problems = problems
+  }
+
+  /** Behind the configuration, so that none comes to be with the old one afterwards. */
+  async #tellPods(mtu: number): Promise<void> {
+    const { confDir, dataDir = defaultDataDir, log } = this.#options
+    if (confDir === undefined || mtu === this.#podMtu) return
+    this.#podMtu = mtu
+    try {
+      const { followed, left } = await setPodMtu(this.#route, new Journal(dataDir, defaultNetworkName).read().holdings(), mtu)
+      if (followed + left > 0) log.info('pods that are there already were given the MTU', { mtu, followed, left })
+    } catch (error) {
+      log.warn('pods that are there already keep their MTU', { error })
+    }
   }
 
   #writeFiles({ podMtu }: OverlayWant, { podCIDRs }: Host, peers: readonly Host[]): void {

@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import t from 'tap'
 import { answersEcho } from '../../netlink/reach.ts'
+import { RouteSocket } from '../../netlink/route/index.ts'
 import type { TestHost } from '../test-support/host.ts'
 import { Underlay, configOf, eventually, podCIDRs } from '../test-support/underlay.ts'
 import { overlayRouteProtocol, vxlanLinkName } from './want.ts'
@@ -179,10 +180,41 @@ for (const backend of ['vxlan', 'host-gw', 'wireguard'] as const) {
   })
 }
 
-t.test('pods that are there already keep talking when the MTU below shrinks', async (t) => {
+/** What both ends of a pod's pair have, and its addresses. */
+function ends(pod: Pod): unknown {
+  using inside = RouteSocket.open({ netns: pod.host.pod(pod.name) })
+  const link = inside.links.get('eth0')
+  const other = pod.host.route.links.list({ kind: 'veth' }).find(({ index }) => index === link?.link)
+  return [link?.mtu, other?.mtu, ...inside.addresses.list({ link: link?.index ?? 0 }).map(({ address }) => address).filter((address) => pod.addresses.includes(address)).sort()]
+}
+
+t.test('pods that are there already follow the MTU below, and keep talking', async (t) => {
   await using cluster = await makeCluster('vxlan')
-  const { hosts, pods } = cluster
-  for (const host of hosts) host.route.links.set('eth0', { mtu: 1350 })
-  t.ok(await eventually(() => hosts.every((host) => host.route.links.get(vxlanLinkName)?.mtu === 1300)))
-  t.strictSame(await allPairs([pods[0]!, pods[2]!, pods[4]!], [1, 65_536]), [])
+  const { underlay, hosts, pods } = cluster
+  const [one, three] = [pods[0]!, pods[4]!]
+  // nobody is in it that could be found
+  hosts[0]!.addPod('asleep')
+  t.match(await hosts[0]!.add('asleep', configOf(hosts[0]!)), { status: 0 })
+  const follow = async (below: number, above: number): Promise<void> => {
+    for (const host of hosts) host.route.links.set('eth0', { mtu: below })
+    t.ok(await eventually(() => pods.every((pod) => JSON.stringify(ends(pod)) === JSON.stringify([above, above, ...pod.addresses.toSorted()]))), `${above}: ${JSON.stringify(pods.map(ends))}`)
+    t.strictSame(await allPairs([one, pods[2]!, three], [1, 65_536]), [])
+  }
+  await follow(1350, 1300)
+  await follow(1500, 1450)
+  // chosen by the pod itself
+  await one.host.run(one.name, 'ip', 'link', 'set', 'eth0', 'mtu', '1290')
+  for (const host of hosts) host.route.links.set('eth0', { mtu: 1400 })
+  t.ok(await eventually(() => JSON.stringify(ends(three)).startsWith('[1350,1350,')))
+  t.match(ends(one), [1290, 1350])
+  // IPv6 would be gone
+  for (const host of hosts) host.route.links.set('eth0', { mtu: 1300 })
+  t.ok(await eventually(() => hosts.every((host) => host.route.links.get(vxlanLinkName)?.mtu === 1250)))
+  t.match(ends(three), [1350, 1350, ...three.addresses.toSorted()])
+  // an agent that was away
+  await underlay.stop(hosts[2]!)
+  hosts[2]!.route.links.set('eth0', { mtu: 1450 })
+  await underlay.start(hosts[2]!, 'vxlan')
+  t.ok(await eventually(() => JSON.stringify(ends(three)).startsWith('[1400,1400,')))
+  t.match((await hosts[0]!.run('asleep', 'ip', 'link', 'show', 'eth0')).stdout, /mtu 1450/, 'as it was, like the end on the host')
 })
