@@ -137,6 +137,19 @@ t.test('tries again with growing delays while the server is away, and keeps what
   informer.stop()
 })
 
+t.test('says when it must not list, and follows once it may', async (t) => {
+  const server = new ScriptedServer()
+  server.items = [configMap('a', '1')]
+  server.failures = [403]
+  const { clock, informer } = start(server)
+  await informer.settled
+  t.notOk(informer.hasSynced())
+  await clock.advance(5000)
+  await informer.synced
+  t.ok(informer.get('default', 'a'))
+  informer.stop()
+})
+
 t.test('finds objects by index, also after they moved', async (t) => {
   const server = new ScriptedServer()
   server.items = [configMap('a', '1', { colour: 'red' })]

@@ -3,7 +3,7 @@
  * are told of changes after the copy has them. What it returns is shared: never change it.
  */
 import { backoffMs } from './backoff.ts'
-import { isGone } from './client.ts'
+import { isForbidden, isGone } from './client.ts'
 import type { Client, ListOptions } from './client.ts'
 import { systemClock } from './clock.ts'
 import type { Clock, Random } from './clock.ts'
@@ -79,6 +79,8 @@ class Index<T extends KubeObject> {
 export class Informer<T extends KubeObject> {
   /** Resolves once the first list is in. */
   readonly synced: Promise<void>
+  /** Resolves once the first list is in, or the server has said that it must not be asked for: some can do without. */
+  readonly settled: Promise<void>
   readonly resource: Resource<T>
   readonly #client: Client
   readonly #options: InformerOptions
@@ -87,6 +89,7 @@ export class Informer<T extends KubeObject> {
   readonly #handlers = new Set<(change: Change<T>) => void>()
   readonly #abort = new AbortController()
   #resolveSynced: () => void
+  #resolveSettled: () => void
   #hasSynced = false
   #started = false
   #connected = false
@@ -100,6 +103,9 @@ export class Informer<T extends KubeObject> {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.synced = promise
     this.#resolveSynced = resolve
+    const settled = Promise.withResolvers<void>()
+    this.settled = settled.promise
+    this.#resolveSettled = settled.resolve
   }
 
   start(): void {
@@ -174,6 +180,7 @@ export class Informer<T extends KubeObject> {
           this.#revision = undefined
           continue
         }
+        if (isForbidden(error)) this.#resolveSettled()
         failures += 1
         const delayMs = backoffMs(failures, random, backoff)
         if (failures === 1 || failures % 10 === 0) log.warn('cannot follow a resource, trying again', { resource: this.resource.plural, failures, error, retryMs: Math.round(delayMs) })
@@ -203,6 +210,7 @@ export class Informer<T extends KubeObject> {
     if (this.#hasSynced) return
     this.#hasSynced = true
     this.#resolveSynced()
+    this.#resolveSettled()
   }
 
   /** One watch to its end; whether it brought anything, or lasted. */
