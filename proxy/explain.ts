@@ -57,7 +57,7 @@ function explain({ service, slices, node, ruleset, port }: Explained): string {
   const ports = (service.spec.ports ?? []).filter((each) => port === undefined || each.name === port || String(each.port) === port)
   if (ports.length === 0) throw new Error(`Cannot explain port ${port ?? ''} of service ${key}: it has ${(service.spec.ports ?? []).map(portText).join(', ')}`)
   const want = wantService(key, service, slices, node)
-  const have = ruleset === undefined ? undefined : readHave(ruleset, { localhost: node.nodePortAddresses.includes('127.0.0.1') })
+  const have = ruleset === undefined ? undefined : readHave(ruleset, {})
   if (have === undefined) lines.push(`  the kernel has no table ${table.family} ${table.name}: is the proxy running on this node?`)
   for (const each of ports) {
     lines.push('', `port ${portText(each)}`)

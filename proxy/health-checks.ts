@@ -11,11 +11,18 @@ interface Check {
   localEndpoints: number
 }
 
+export interface HealthCheckOptions {
+  readonly netns?: Netns | undefined
+  readonly log: Logger
+  /** Whether the proxy itself does its work: else what it says of endpoints is old. */
+  readonly isHealthy: () => boolean
+}
+
 export class HealthChecks {
-  readonly #options: { readonly netns?: Netns | undefined; readonly log: Logger }
+  readonly #options: HealthCheckOptions
   readonly #checks = new Map<string, Check>()
 
-  constructor(options: { readonly netns?: Netns | undefined; readonly log: Logger }) {
+  constructor(options: HealthCheckOptions) {
     this.#options = options
   }
 
@@ -42,11 +49,12 @@ export class HealthChecks {
   }
 
   #listen(service: string, { port, localEndpoints }: NonNullable<ServiceWant['healthCheck']>): Check {
-    const { netns, log } = this.#options
+    const { netns, log, isHealthy } = this.#options
     const [namespace, name] = service.split('/')
     const server = createServer((_, response) => {
-      response.writeHead(check.localEndpoints > 0 ? 200 : 503, { 'content-type': 'application/json', 'x-content-type-options': 'nosniff', 'x-load-balancing-endpoint-weight': String(check.localEndpoints) })
-      response.end(JSON.stringify({ service: { namespace, name }, localEndpoints: check.localEndpoints, serviceProxyHealthy: true }))
+      const serviceProxyHealthy = isHealthy()
+      response.writeHead(serviceProxyHealthy && check.localEndpoints > 0 ? 200 : 503, { 'content-type': 'application/json', 'x-content-type-options': 'nosniff', 'x-load-balancing-endpoint-weight': String(check.localEndpoints) })
+      response.end(JSON.stringify({ service: { namespace, name }, localEndpoints: check.localEndpoints, serviceProxyHealthy }))
     })
     const check: Check = { port, server, localEndpoints }
     server.on('error', (error) => log.warn('cannot answer health checks of a service', { service, port, error }))

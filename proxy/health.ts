@@ -9,6 +9,8 @@ export interface Health {
   readonly waitingSince: number | undefined
   /** When the kernel was last brought up to date, in milliseconds since the epoch. */
   readonly lastSync: number | undefined
+  /** Whether balancers may send new clients to the node. */
+  readonly nodeEligible: boolean
 }
 
 export interface HealthServer {
@@ -28,6 +30,11 @@ export interface HealthOptions {
 
 /** Changes that wait longer than this are not healthy: two of kube-proxy's default sync periods. */
 const waitingMsMax = 60_000
+
+/** Whether what is wanted is in the kernel, or has not waited long. */
+export function isHealthy({ waitingSince, lastSync }: Omit<Health, 'nodeEligible'>, clock: Clock): boolean {
+  return waitingSince === undefined ? lastSync !== undefined : clock.monotonicMs() - waitingSince < waitingMsMax
+}
 
 /** Starts serving; rejects with a sentence when it cannot. */
 export async function startHealthServer({ bindAddress, clock, health, metrics }: HealthOptions): Promise<HealthServer> {
@@ -50,11 +57,14 @@ export async function startHealthServer({ bindAddress, clock, health, metrics }:
       response.writeHead(404).end()
       return
     }
-    const { waitingSince, lastSync } = health()
-    const isHealthy = waitingSince === undefined ? lastSync !== undefined : clock.monotonicMs() - waitingSince < waitingMsMax
+    const { nodeEligible, ...state } = health()
+    const healthy = isHealthy(state, clock)
     const now = new Date(clock.now()).toISOString()
-    response.writeHead(isHealthy ? 200 : 503, { 'content-type': 'application/json', 'x-content-type-options': 'nosniff' })
-    response.end(JSON.stringify({ lastUpdated: waitingSince === undefined ? now : new Date(lastSync ?? 0).toISOString(), currentTime: now, nodeEligible: true }))
+    const times = { lastUpdated: healthy ? now : new Date(state.lastSync ?? 0).toISOString(), currentTime: now }
+    // A proxy that works on a node that is about to go is alive, but balancers are to leave it.
+    const isLive = path === '/livez'
+    response.writeHead(healthy && (isLive || nodeEligible) ? 200 : 503, { 'content-type': 'application/json', 'x-content-type-options': 'nosniff' })
+    response.end(JSON.stringify(isLive ? times : { ...times, nodeEligible }))
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(new Error(`Cannot serve health on ${bindAddress}: ${error.message}`)))

@@ -15,18 +15,19 @@ import type { Netns } from '../netlink/netns.ts'
 import { openNftables } from '../netlink/nftables/index.ts'
 import type { Nftables } from '../netlink/nftables/index.ts'
 import { RouteSocket } from '../netlink/route/index.ts'
-import { readSysctl, writeSysctl } from '../netlink/sysctl.ts'
+import { readSysctl } from '../netlink/sysctl.ts'
 import { createCleaner, deleteFrom } from './conntrack.ts'
 import type { ConntrackCleaner } from './conntrack.ts'
 import { families } from './families.ts'
 import { collectGarbage } from './garbage.ts'
-import { startHealthServer } from './health.ts'
+import { isHealthy, startHealthServer } from './health.ts'
 import { HealthChecks } from './health-checks.ts'
 import type { HealthServer } from './health.ts'
 import type { IngressController, IngressOptions } from './ingress/index.ts'
 import { keeping } from './kept.ts'
+import { routeLocalhost } from './localhost.ts'
 import { ProxyMetrics } from './metrics.ts'
-import { nodeView } from './node.ts'
+import { isEligible, nodeView } from './node.ts'
 import type { NodeOptions } from './node.ts'
 import { serviceNameLabel, triggerAnnotation, wantNode, wantService } from './service.ts'
 import type { NodeView, ServiceWant } from './service.ts'
@@ -80,6 +81,8 @@ const mendMs = 20
 /** Of an event's message. */
 const messagesMax = 5
 const messageLengthMax = 150
+/** How long a node that must not be read is asked for before services are served without. */
+const refusedMsMax = 3_000
 /** So many services and changes at once leave garbage that is worth collecting. */
 const muchGarbageFrom = 20_000
 const tidyMs = 1_000
@@ -156,10 +159,10 @@ class ServiceProxy implements Proxy {
     this.#events = new EventRecorder({ client, clock, log, component: 'kube-proxy', host: nodeName })
     this.#queue = new WorkQueue({ clock, random, backoff, reconcile: () => this.#reconcile(), onError: (error) => this.#failed(error) })
     this.#nftables = options.nftables ?? openNftables({ netns })
-    const fixed = { localhost: this.#node.nodePortAddresses.includes('127.0.0.1'), liberal: options.nftables === undefined && isLiberal(netns) }
+    const fixed = { liberal: options.nftables === undefined && isLiberal(netns) }
     this.#sync = new Sync({ nftables: this.#nftables, fixed, clock, log, onMustSync: () => this.#queue.addAfter(syncKey, mendMs) })
     this.#cleaner = createCleaner({ clock, random, log, deleteMatching: options.nftables === undefined ? deleteFrom(netns) : () => Promise.resolve(0) })
-    this.#healthChecks = new HealthChecks({ netns, log })
+    this.#healthChecks = new HealthChecks({ netns, log, isHealthy: () => isHealthy(this.#state(), clock) })
     this.#hidden = new HiddenSockets(netns)
     const { promise, resolve } = Promise.withResolvers<void>()
     this.done = promise
@@ -195,10 +198,10 @@ class ServiceProxy implements Proxy {
   async start(): Promise<void> {
     try {
       await this.#serve()
-      this.#allowLocalhost()
+      if (this.#options.nftables === undefined && this.#node.nodePortAddresses.includes('127.0.0.1')) routeLocalhost(this.#options.netns, this.#options.log)
       if (this.#options.ingress !== undefined) this.#ingress = await this.#ingressController(this.#options.ingress)
       this.#informers.start()
-      await this.#informers.synced
+      await Promise.all([this.#services.synced, this.#slices.synced, this.#nodeAsked()])
       this.#services.onChange((change) => this.#serviceChanged(change.new ?? change.old))
       this.#slices.onChange(({ old, new: slice }) => this.#sliceChanged(old, slice))
       this.#nodes.onChange(() => this.#nodeChanged())
@@ -213,12 +216,30 @@ class ServiceProxy implements Proxy {
     }
   }
 
+  /**
+   * A proxy that may not read nodes does without: its own serves node ports on 127.0.0.1 alone and has no zone. A server that has just begun
+   * may refuse for a moment what it allows, and node ports that work are not given up for that.
+   */
+  async #nodeAsked(): Promise<void> {
+    const { clock, log, nodeName } = this.#options
+    await this.#nodes.settled
+    const patience = Promise.withResolvers<void>()
+    const timer = clock.setTimeout(patience.resolve, refusedMsMax)
+    await Promise.race([this.#nodes.synced, patience.promise])
+    timer.cancel()
+    if (!this.#nodes.hasSynced()) log.warn('may not read its node: node ports are served on 127.0.0.1 alone, zones and pod prefixes are not known', { node: nodeName })
+  }
+
   async #serve(): Promise<void> {
-    const { clock, healthzBindAddress = '127.0.0.1:10256', metricsBindAddress = 'none', traffic = false, netns, log } = this.#options
-    const serving = { clock, health: () => ({ waitingSince: this.#waitingSince, lastSync: this.#lastSync }) }
+    const { clock, healthzBindAddress = '127.0.0.1:10256', metricsBindAddress = 'none', traffic = false, netns, log, nodeName } = this.#options
+    const serving = { clock, health: () => ({ ...this.#state(), nodeEligible: isEligible(this.#nodes.get(undefined, nodeName)) }) }
     if (healthzBindAddress !== 'none') this.#health = await startHealthServer({ ...serving, bindAddress: healthzBindAddress })
     if (metricsBindAddress !== 'none') this.#metricsServer = await startHealthServer({ ...serving, bindAddress: metricsBindAddress, metrics: () => this.metricsText() })
     if (traffic) this.#traffic = new Traffic({ netns, log, ownerOf: (frontend) => this.#ownerOf(frontend) })
+  }
+
+  #state(): { readonly waitingSince: number | undefined; readonly lastSync: number | undefined } {
+    return { waitingSince: this.#waitingSince, lastSync: this.#lastSync }
   }
 
   #ownerOf(frontend: string): ReturnType<OwnerOf> {
@@ -247,17 +268,6 @@ class ServiceProxy implements Proxy {
     this.#failure = error
     this.#metrics.failed()
     this.#options.log.error('cannot bring services to the kernel, trying again', { error })
-  }
-
-  /** Replies to a node port on 127.0.0.1 come from other links, where the kernel expects no such address. */
-  #allowLocalhost(): void {
-    const { netns, nftables, log } = this.#options
-    if (nftables !== undefined || !this.#node.nodePortAddresses.includes('127.0.0.1')) return
-    try {
-      writeSysctl('ipv4/conf/all/route_localnet', 1, { netns })
-    } catch (error) {
-      if (!isNotFound(error)) log.warn('node ports will not answer on 127.0.0.1', { error })
-    }
   }
 
   #serviceChanged(service: KubeObject | undefined): void {

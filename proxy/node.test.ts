@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Node } from '../api/types.ts'
 import { isWithin, outermost, prefixOf } from './families.ts'
-import { nodeView } from './node.ts'
+import { isEligible, nodeView } from './node.ts'
 
 const node: Node = {
   metadata: { name: 'n', labels: { 'topology.kubernetes.io/zone': 'a' } }, spec: { podCIDR: '10.244.0.0/24' },
@@ -17,6 +17,14 @@ t.test('node ports are served on the node\'s own addresses, or on those that are
   t.strictSame(addresses(['0.0.0.0/0']), ['192.0.2.1', '127.0.0.1', '198.51.100.1'])
   t.strictSame(nodeView('n', undefined, {}).nodePortAddresses, ['127.0.0.1'])
   t.match(nodeView('n', node, {}), { zone: 'a', podCIDRs: ['10.244.0.0/24'] })
+})
+
+t.test('a node that is deleted, or that the autoscaler is about to take, gets no new clients from balancers', async (t) => {
+  t.equal(isEligible(undefined), true, 'before anything is known of it')
+  t.equal(isEligible(node), true)
+  t.equal(isEligible({ ...node, spec: { taints: [{ key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' }] } }), true)
+  t.equal(isEligible({ ...node, spec: { taints: [{ key: 'ToBeDeletedByClusterAutoscaler', effect: 'NoSchedule' }] } }), false)
+  t.equal(isEligible({ ...node, metadata: { name: 'n', deletionTimestamp: '2026-01-01T00:00:00Z' } }), false)
 })
 
 t.test('prefixes are spelled in one way, and none is within another', async (t) => {

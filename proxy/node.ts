@@ -14,6 +14,14 @@ export interface NodeOptions {
 
 const zoneLabel = 'topology.kubernetes.io/zone'
 
+/** Set by the cluster autoscaler before it takes a node away (KEP-3836). */
+const toBeDeletedTaint = 'ToBeDeletedByClusterAutoscaler'
+
+/** Whether balancers may send new clients to the node: it is not about to go. */
+export function isEligible(node: Node | undefined): boolean {
+  return node?.metadata.deletionTimestamp === undefined && (node?.spec?.taints ?? []).every(({ key }) => key !== toBeDeletedTaint)
+}
+
 /** The node as it is known, which at first is not at all. */
 export function nodeView(name: string, node: Node | undefined, options: NodeOptions): NodeView {
   const own = (node?.status?.addresses ?? []).filter(({ type }) => type === 'InternalIP').flatMap(({ address }) => addressOf(address) ?? [])

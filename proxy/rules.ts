@@ -24,8 +24,6 @@ export interface ChainPlan extends ChainSpec {
 }
 
 export interface FixedOptions {
-  /** Node ports answer on 127.0.0.1 too, so packets to it are let in from nowhere else (it is routable then). */
-  readonly localhost: boolean
   /** Packets that belong to no connection pass (`nf_conntrack_tcp_be_liberal`). Else they are dropped: a reply that was not translated back would have its client reset the connection. */
   readonly liberal?: boolean | undefined
 }
@@ -88,7 +86,7 @@ const originalDestination = ({ ip }: Family): FieldName => `ct original ${ip} da
 const only = ({ nfproto }: Family): Statement => equal('meta nfproto', nfproto)
 
 /** The chains that are always there, those that others refer to first. */
-export function fixedChains({ localhost, liberal = false }: FixedOptions): ChainPlan[] {
+export function fixedChains({ liberal = false }: FixedOptions): ChainPlan[] {
   const chains: ChainPlan[] = [
     {
       name: refuseChain,
@@ -121,7 +119,7 @@ export function fixedChains({ localhost, liberal = false }: FixedOptions): Chain
     },
   ]
   if (!liberal) chains.push({ name: 'forward', base: { type: 'filter', hook: 'forward', priority: priorities.filter, policy: 'accept' }, rules: [rule(has('ct state', 'invalid'), drop)] })
-  if (!localhost) return chains
+  // 127.0.0.0/8 is routed while node ports answer there, and may be from a time when they did.
   return [...chains, {
     name: 'input', base: { type: 'filter', hook: 'input', priority: priorities.filter, policy: 'accept' },
     rules: [rule(differs('meta iifname', 'lo'), equal('meta nfproto', 'ipv4'), equal('ip daddr', '127.0.0.0/8'), lacks('ct status', 'dnat'), drop)],

@@ -18,7 +18,7 @@ interface Started {
 
 function make(nftables: FakeNftables = new FakeNftables()): Started {
   let asked = 0
-  const sync = new Sync({ nftables, fixed: { localhost: true }, clock: systemClock, log: silentLogger, onMustSync: () => (asked += 1) })
+  const sync = new Sync({ nftables, fixed: {}, clock: systemClock, log: silentLogger, onMustSync: () => (asked += 1) })
   return { nftables, want: new Want(), sync, asked: () => asked }
 }
 

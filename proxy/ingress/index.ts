@@ -78,8 +78,9 @@ export class IngressController {
     })
   }
 
-  /** When the informers have their first lists. */
+  /** Serves when the ingresses are known, or must not be: services are served all the same. */
   async start(): Promise<void> {
+    await this.#ingresses.settled
     for (const { address, port } of this.#options.listen) this.#listeners.push(await this.#listen(address, port))
     this.#ingresses.onChange(({ new: ingress }) => {
       this.#changed()
