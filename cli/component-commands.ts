@@ -2,7 +2,7 @@
 import { hostname } from 'node:os'
 import { Option } from 'commander'
 import type { Command } from 'commander'
-import { address, addressAndPort, cidr, collect, durationMs, ofEachFamily, overlay, port, portRange, repeat, wholeNumber } from './option-values.ts'
+import { address, addressAndPort, cidr, cidrOrPrimary, collect, durationMs, ofEachFamily, overlay, port, portRange, repeat, wholeNumber } from './option-values.ts'
 
 const kubeconfigOption = (): Option => new Option('--kubeconfig <file>', 'how to reach the API server, and as whom').makeOptionMandatory()
 const nodeNameOption = (): Option => new Option('--node-name <name>', 'this node').default(hostname().toLowerCase())
@@ -121,14 +121,18 @@ function addKubelet(kubelet: Command): void {
     .action(async (options) => (await import('./commands/kubelet.ts')).runKubelet(options as never))
 }
 
+function nodePortAddressesOption(): Option {
+  return new Option('--nodeport-addresses <ranges>', "addresses of this host that node ports are served on, 'primary' for the node's own; left out, these and 127.0.0.1").argParser(collect(cidrOrPrimary))
+}
+
 function ingressOption(): Option {
   return new Option('--ingress <address:port,…>', 'serve ingresses here, HTTP and TLS; left out, nowhere').argParser((text) => text.split(',').map(addressAndPort))
 }
 
 function addProxy(proxy: Command): void {
   proxy.enablePositionalOptions().option('--kubeconfig <file>', 'how to reach the API server, and as whom').addOption(nodeNameOption()).addOption(logLevelOption())
-    .addOption(new Option('--nodeport-addresses <ranges>', 'addresses that node ports are served on').argParser(collect(cidr)))
-    .addOption(new Option('--healthz-bind-address <address>', 'where /healthz is served').default('127.0.0.1:10256').argParser((text) => (addressAndPort(text), text)))
+    .addOption(nodePortAddressesOption())
+    .addOption(new Option('--healthz-bind-address <address>', "where /healthz is served; 'none': nowhere").default('127.0.0.1:10256').argParser((text) => (text === 'none' || addressAndPort(text), text)))
     .addOption(new Option('--metrics-bind-address <address>', "where /metrics and /proxyMode are served; 'none': nowhere").default('127.0.0.1:10249').argParser((text) => (text === 'none' || addressAndPort(text), text)))
     .addOption(new Option('--service-cluster-ip-range <range>', 'addresses of services: packets to those without a service are dropped; may be given again').argParser(collect(cidr)))
     .addOption(ingressOption())
@@ -136,7 +140,7 @@ function addProxy(proxy: Command): void {
   proxy.command('cleanup').description('remove all that the proxy made in this network namespace')
     .action(async () => (await import('./commands/proxy.ts')).runCleanup())
   proxy.command('explain').description('where packets to a service go, and why').argument('<service[:port]>', 'such as default/web:80')
-    .option('--kubeconfig <file>', 'how to reach the API server, and as whom').addOption(nodeNameOption())
+    .option('--kubeconfig <file>', 'how to reach the API server, and as whom').addOption(nodeNameOption()).addOption(nodePortAddressesOption())
     .action(async (service: string, options) => (await import('./commands/proxy.ts')).runExplain(service, options as never))
 }
 
@@ -178,10 +182,12 @@ function addCni(cni: Command): void {
   cni.command('install').description("write the executables 'fairway' and 'fairway-ipam'")
     .requiredOption('--bin-dir <folder>', 'where to').option('--conf-dir <folder>', 'write a configuration here as well')
     .addOption(new Option('--pod-cidr <range>', 'range of the configuration (default: 10.244.0.0/24)').argParser(collect(cidr)))
+    .option('--no-ip-masq', 'pods leave with their own address, as something else changes it or routes lead back')
     .option('--socket <file>', 'the resident part')
     .action(async (options) => (await import('./commands/cni.ts')).runInstall(options as never))
   cni.command('serve').description('the resident part alone, which the agent otherwise holds').option('--socket <file>', 'where it listens').addOption(logLevelOption())
     .action(async (options) => (await import('./commands/cni.ts')).runServe(options as never))
   cni.command('status').description('addresses in use by pod, what is free, and the peers').option('--data-dir <folder>', 'the address journals')
+    .option('--conf-dir <folder>', 'the configuration, which says which ranges there are')
     .action(async (options) => (await import('./commands/cni.ts')).runStatus(options as never))
 }

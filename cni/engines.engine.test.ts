@@ -37,6 +37,19 @@ for (const [version, more] of [['0.3.1', []], ['0.4.0', [{ type: 'firewall' }]],
   })
 }
 
+t.test('what `fairway cni install` writes is what these engines take as it is', async (t) => {
+  using host = new EngineHost()
+  await host.begin()
+  await host.serve()
+  const cli = new URL('../fairway', import.meta.url).pathname
+  const installed = await host.engine('env', 'FAIRWAY_SKIP_SETUP=1', cli, 'cni', 'install', '--bin-dir', '/opt/cni/bin', '--conf-dir', '/etc/cni/net.d', '--socket', host.socketPath)
+  t.equal(installed.status, 0, installed.stderr)
+  const containerd = await host.startContainerd()
+  t.match(await containerd.ctr('run', '--rm', '--rootfs', '--cni', await host.rootfs(), 'one', '/bin/sh', '-c', `${path}ip addr show eth0`), { status: 0, stdout: /inet 10\.244\.0\.2\/32/ })
+  t.match(await host.podman('run', '--rm', '--network', 'fairway', '--rootfs', await host.rootfs(), '/bin/sh', '-c', 'ip addr show eth0'), { status: 0, stdout: /inet 10\.244\.0\.3\/32/ })
+  t.strictSame(leftovers(host), nothing)
+})
+
 t.test("containerd's CRI: sandboxes at the same time, ports, rates; its kill -9 loses nothing", async (t) => {
   using host = await makeEngines((host) => [fairway(host, { capabilities: { portMappings: true, bandwidth: true } }), { type: 'firewall' }])
   const containerd = await host.startContainerd()

@@ -14,19 +14,24 @@ export interface NetworkConfigOptions {
   readonly dataDir?: string | undefined
   /** Default `fairway`. */
   readonly name?: string | undefined
+  /** Whether the plugin sees to it that pods leave with their host's address; the overlay does so itself. */
+  readonly ipMasq?: boolean | undefined
 }
 
 /** Writes the list, whole or not at all. Returns whether anything changed. Throws where a range is none. */
-export function writeNetworkConfig({ confDir, podCIDRs, mtu, dataDir = defaultDataDir, name = defaultNetworkName }: NetworkConfigOptions): boolean {
+export function writeNetworkConfig({ confDir, podCIDRs, mtu, dataDir = defaultDataDir, name = defaultNetworkName, ipMasq = false }: NetworkConfigOptions): boolean {
   const ranges = podCIDRs.map((subnet) => [{ subnet }])
   // before it is written rather than by the first pod
   parseRangeSets({ ranges })
   const list = {
-    cniVersion: '1.1.0',
+    // runtimes older than 1.1.0 refuse its results, and do not look at the list; younger ones take the newest of it that they know
+    cniVersion: '1.0.0',
+    cniVersions: ['1.0.0', '1.1.0'],
     name,
     plugins: [{
       type: 'fairway',
       ...(mtu === undefined ? {} : { mtu }),
+      ...(ipMasq ? { ipMasq } : {}),
       capabilities: { portMappings: true, bandwidth: true, ips: true, mac: true, dns: true },
       ipam: { type: 'fairway-ipam', dataDir, ranges },
     }],

@@ -33,7 +33,8 @@ t.test('installed, served, and looked at: an engine attaches containers with and
     t.match(installed.stdout, new RegExp(`Wrote .*/${name}\n`))
     t.equal(statSync(join(bin, name)).mode & 0o777, 0o755)
   }
-  const list = JSON.parse(readFileSync(join(conf, '10-fairway.conflist'), 'utf8')) as { cniVersion: string; name: string; plugins: Record<string, unknown>[] }
+  const list = JSON.parse(readFileSync(join(conf, '10-fairway.conflist'), 'utf8')) as { cniVersion: string; cniVersions: string[]; name: string; plugins: Record<string, unknown>[] }
+  t.match(list, { cniVersion: '1.0.0', cniVersions: ['1.0.0', '1.1.0'], plugins: [{ ipMasq: true }] })
   const config = JSON.stringify({ ...list.plugins[0], capabilities: undefined, cniVersion: list.cniVersion, name: list.name })
   const call = (command: string, name: string): Promise<Finished> => (
     run(host, [join(bin, 'fairway')], { CNI_COMMAND: command, CNI_CONTAINERID: name, CNI_NETNS: host.podPath(name), CNI_IFNAME: 'eth0', CNI_ARGS: `K8S_POD_NAMESPACE=default;K8S_POD_NAME=${name}`, CNI_PATH: bin }, config))
@@ -46,7 +47,8 @@ t.test('installed, served, and looked at: an engine attaches containers with and
   t.match(await call('ADD', 'b'), { status: 0, stdout: /10\.99\.0\.3\/32/ }, 'with it')
   t.match(await host.run('a', 'ping', '-c', '1', '-W', '2', '10.99.0.3'), { status: 0 })
   const status = await run(host, [fairway, 'cni', 'status'])
-  t.match(status.stdout, /network fairway: \d+ addresses in use/)
+  t.match(status.stdout, /network fairway: 4 addresses in use/)
+  t.match((await run(host, [fairway, 'cni', 'status', '--conf-dir', conf])).stdout, /  10\.99\.0\.0\/24  2 used, 251 free\n/)
   t.match(status.stdout, /10\.99\.0\.2 +default\/a +a +eth0\n/)
   for (const name of ['a', 'b']) t.match(await call('DEL', name), { status: 0, stdout: '' })
   t.match((await run(host, [fairway, 'cni', 'status'])).stdout, /0 addresses in use/)

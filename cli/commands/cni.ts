@@ -10,6 +10,7 @@ export interface InstallFlags {
   readonly confDir?: string
   readonly podCidr?: readonly string[]
   readonly socket?: string
+  readonly ipMasq: boolean
 }
 
 /** The first node's range of the default cluster range: what one host alone can use as it is. */
@@ -20,13 +21,18 @@ function socketOf(flag: string | undefined): string {
   return flag === undefined || flag === '' ? defaultSocketPath : resolve(flag)
 }
 
+function folderOf(flag: string, value: string): string {
+  if (value === '') throw new Error(`Cannot install the plugins: ${flag} names no folder`)
+  return resolve(value)
+}
+
 /** `fairway cni install` */
-export function runInstall({ binDir, confDir, podCidr = defaultPodCidr, socket }: InstallFlags): void {
-  if (binDir === '') throw new Error('Cannot install the plugins: --bin-dir names no folder')
-  for (const file of installCni({ binDir: resolve(binDir), socketPath: socketOf(socket) })) print(`Wrote ${file}`)
-  if (confDir === undefined) return
-  writeNetworkConfig({ confDir, podCIDRs: podCidr })
-  print(`Wrote a configuration in ${confDir}`)
+export function runInstall({ binDir, confDir, podCidr = defaultPodCidr, socket, ipMasq }: InstallFlags): void {
+  const [bin, conf] = [folderOf('--bin-dir', binDir), confDir === undefined ? undefined : folderOf('--conf-dir', confDir)]
+  for (const file of installCni({ binDir: bin, socketPath: socketOf(socket) })) print(`Wrote ${file}`)
+  if (conf === undefined) return
+  writeNetworkConfig({ confDir: conf, podCIDRs: podCidr, ipMasq })
+  print(`Wrote a configuration in ${conf}`)
 }
 
 /** `fairway cni serve` */
@@ -35,6 +41,6 @@ export function runServe({ socket, logLevel }: { readonly socket?: string; reado
 }
 
 /** `fairway cni status` */
-export async function runStatus({ dataDir }: { readonly dataDir?: string }): Promise<void> {
-  print(formatCniStatus(await cniStatus({ dataDir })).trimEnd())
+export async function runStatus({ dataDir, confDir }: { readonly dataDir?: string; readonly confDir?: string }): Promise<void> {
+  print(formatCniStatus(await cniStatus({ dataDir, confDir })).trimEnd())
 }

@@ -137,9 +137,9 @@ export function podCIDRs(n: number): string[] {
 
 /** The plugin's configuration from the list that the overlay wrote. */
 export function configOf(host: TestHost): Record<string, unknown> {
-  const list = JSON.parse(readFileSync(join(host.folder, 'conf', '10-fairway.conflist'), 'utf8')) as { cniVersion: string; name: string; plugins: Record<string, unknown>[] }
+  const list = JSON.parse(readFileSync(join(host.folder, 'conf', '10-fairway.conflist'), 'utf8')) as { cniVersions: string[]; name: string; plugins: Record<string, unknown>[] }
   const { capabilities: _capabilities, ...plugin } = list.plugins[0] ?? {}
-  return { ...plugin, cniVersion: list.cniVersion, name: list.name }
+  return { ...plugin, cniVersion: list.cniVersions.at(-1), name: list.name }
 }
 
 /** Within two seconds. */
