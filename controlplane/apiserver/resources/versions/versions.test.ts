@@ -1,5 +1,6 @@
 // Kinds that are served under two names: one object, in both forms.
 import t from 'tap'
+import { decodeBody } from '../../codec.ts'
 import { ask, startTestServer } from '../../test-support/server.ts'
 
 type Json = Record<string, unknown>
@@ -29,6 +30,25 @@ t.test('an event of either form is seen in the other, in lists, tables and watch
   t.match((await ask(server, 'GET', `${core}/new`)).body, { series: { count: 3 } })
   t.equal((await ask(server, 'DELETE', `${other}/new`)).status, 200)
   t.equal((await ask(server, 'GET', `${core}/new`)).status, 404)
+})
+
+t.test('both forms are written in protobuf too, alone and in watches', async (t) => {
+  const { server } = await startTestServer(t)
+  const at = '/apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers'
+  await ask(server, 'POST', at, { metadata: { name: 'a' }, spec: { scaleTargetRef: { kind: 'Deployment', name: 'web', apiVersion: 'apps/v1' }, maxReplicas: 5, targetCPUUtilizationPercentage: 60 } })
+  const accept = 'application/vnd.kubernetes.protobuf'
+  const { headers, body } = await server.transport({ name: 'a', groups: ['system:masters'] })({ method: 'GET', path: `${at}?watch=1`, headers: { accept: `${accept};stream=watch` } })
+  t.match(headers['content-type'], /^application\/vnd.kubernetes.protobuf;stream=watch/)
+  for await (const piece of body) {
+    const frame = Buffer.from(piece)
+    t.equal(frame.readUInt32BE(0), frame.length - 4, 'the length goes before the event')
+    t.ok(frame.includes('ADDED') && frame.includes('k8s\0') && frame.includes('autoscaling/v1') && frame.includes('web'))
+    break
+  }
+  const read = await server.transport({ name: 'a', groups: ['system:masters'] })({ method: 'GET', path: `${at}/a`, headers: { accept } })
+  const pieces: Uint8Array[] = []
+  for await (const piece of read.body) pieces.push(piece)
+  t.match(decodeBody(Buffer.concat(pieces), accept), { kind: 'HorizontalPodAutoscaler', apiVersion: 'autoscaling/v1', spec: { maxReplicas: 5, targetCPUUtilizationPercentage: 60 } })
 })
 
 t.test('an autoscaler of either version is seen in the other, and nothing is lost on the way', async (t) => {
