@@ -1,5 +1,5 @@
 import t from 'tap'
-import { address, addressAndPort, cidr, collect, durationMs, ofEachFamily, overlay, portRange, repeat, wholeNumber } from './option-values.ts'
+import { address, addressAndPort, cidr, cidrOrPrimary, collect, durationMs, ofEachFamily, overlay, portRange, repeat, wholeNumber } from './option-values.ts'
 
 t.test('durations are read as Go writes them', (t) => {
   t.equal(durationMs('40s'), 40_000)
@@ -17,6 +17,8 @@ t.test('numbers, addresses, ranges and ports have bounds', (t) => {
   t.throws(() => address('010.1.1.1'), /IP address/)
   t.equal(cidr('fd00::/112'), 'fd00::/112')
   for (const wrong of ['10.0.0.0', '10.0.0.0/33', 'x/8', '10.0.0.0/']) t.throws(() => cidr(wrong), /range/, wrong)
+  t.same(['primary', '192.0.2.0/24'].map(cidrOrPrimary), ['primary', '192.0.2.0/24'])
+  t.throws(() => cidrOrPrimary('secondary'), /range/)
   t.same(addressAndPort('[::1]:53'), { address: '::1', port: 53 })
   t.same(addressAndPort('127.0.0.1:0'), { address: '127.0.0.1', port: 0 })
   for (const wrong of ['::1:53', 'localhost:53', '127.0.0.1', '127.0.0.1:70000']) t.throws(() => addressAndPort(wrong), /address and a port/, wrong)

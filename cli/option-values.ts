@@ -44,6 +44,11 @@ export function cidr(text: string): string {
   return text
 }
 
+/** A range, or `primary`: the node's own addresses. */
+export function cidrOrPrimary(text: string): string {
+  return text === 'primary' ? text : cidr(text)
+}
+
 export interface HostPort {
   readonly address: string
   readonly port: number

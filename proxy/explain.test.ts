@@ -45,6 +45,9 @@ port http 80/TCP
   endpoint 10.244.1.6 port 8080: not used, it is terminating and others are ready
   endpoint 10.244.1.7 port 8080: used
 `)
+  const primary = await explainService({ client: api.client, nodeName: 'node-1', nftables, service: 'web', nodePortAddresses: ['primary'], hostAddresses: [] })
+  t.match(primary, 'nodePort 192.0.2.1 tcp 30080 ─►')
+  t.notMatch(primary, '127.0.0.1', 'which is told of where the proxy serves it')
   nftables.another().apply([{ kind: 'deleteTable', table }])
   const broken = await explainService({ client: api.client, nodeName: 'node-1', nftables, service: 'web' })
   t.match(broken, 'the kernel has no table inet fairway-proxy')

@@ -16,6 +16,7 @@ import type { NodeOptions } from './node.ts'
 import { mapsOf, table } from './rules.ts'
 import { frontendKey, parseFrontendId, serviceNameLabel, wantService, whyIgnored } from './service.ts'
 import type { NodeView, Target } from './service.ts'
+import { hostAddresses } from './sockets.ts'
 
 export interface ExplainOptions extends NodeOptions {
   readonly client: Client
@@ -33,7 +34,8 @@ export async function explainService(options: ExplainOptions): Promise<string> {
   const { namespace, name, port } = parseServiceName(options.service)
   const service = await client.get(services, { namespace, name })
   const slices = await client.list(endpointSlices, { namespace, labelSelector: `${serviceNameLabel}=${name}` })
-  const node = nodeView(nodeName, await findNode(client, nodeName), options)
+  const addresses = options.nodePortAddresses === undefined ? undefined : (options.hostAddresses ?? hostAddresses(options.netns))
+  const node = nodeView(nodeName, await findNode(client, nodeName), { ...options, hostAddresses: addresses })
   const ruleset = readTable(options)
   return explain({ service, slices: slices.items, node, ruleset, port })
 }

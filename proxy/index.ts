@@ -14,7 +14,6 @@ import { isNotFound } from '../netlink/errors.ts'
 import type { Netns } from '../netlink/netns.ts'
 import { openNftables } from '../netlink/nftables/index.ts'
 import type { Nftables } from '../netlink/nftables/index.ts'
-import { RouteSocket } from '../netlink/route/index.ts'
 import { readSysctl } from '../netlink/sysctl.ts'
 import { createCleaner, deleteFrom } from './conntrack.ts'
 import type { ConntrackCleaner } from './conntrack.ts'
@@ -31,7 +30,7 @@ import { isEligible, nodeView } from './node.ts'
 import type { NodeOptions } from './node.ts'
 import { serviceNameLabel, triggerAnnotation, wantNode, wantService } from './service.ts'
 import type { NodeView, ServiceWant } from './service.ts'
-import { HiddenSockets } from './sockets.ts'
+import { HiddenSockets, hostAddresses } from './sockets.ts'
 import { Sync } from './sync.ts'
 import { Traffic } from './traffic.ts'
 import type { OwnerOf } from './traffic.ts'
@@ -91,15 +90,10 @@ const backoff = { initialMs: 100, maxMs: 10_000 }
 
 /** Starts it; resolves when the kernel has all that the API server had. What was there before goes on working until then, and after. */
 export async function startProxy(options: ProxyOptions): Promise<Proxy> {
-  const hostAddresses = options.nodePortAddresses === undefined ? undefined : (options.hostAddresses ?? addressesOf(options.netns))
-  const proxy = new ServiceProxy({ ...options, hostAddresses })
+  const addresses = options.nodePortAddresses === undefined ? undefined : (options.hostAddresses ?? hostAddresses(options.netns))
+  const proxy = new ServiceProxy({ ...options, hostAddresses: addresses })
   await proxy.start()
   return proxy
-}
-
-function addressesOf(netns: Netns | undefined): readonly string[] {
-  using route = RouteSocket.open({ netns })
-  return route.addresses.list().map(({ address }) => address)
 }
 
 function isLiberal(netns: Netns | undefined): boolean {

@@ -30,9 +30,14 @@ const waiting = { tcp: '0A', udp: '07' } as const
 export function hostSockets(netns: Netns | undefined): HostSockets {
   const read = (): string[] => ['tcp', 'tcp6', 'udp', 'udp6'].map(readTable)
   const [tcp = '', tcp6 = '', udp = '', udp6 = ''] = netns === undefined ? read() : netns.run<string[]>(read)
-  using route = RouteSocket.open({ netns })
-  const addresses = new Set(route.addresses.list().map(({ address }) => address))
+  const addresses = new Set(hostAddresses(netns))
   return { sockets: [...parseSockets('tcp', `${tcp}${tcp6}`), ...parseSockets('udp', `${udp}${udp6}`)], addresses }
+}
+
+/** All addresses of a network namespace. */
+export function hostAddresses(netns: Netns | undefined): readonly string[] {
+  using route = RouteSocket.open({ netns })
+  return route.addresses.list().map(({ address }) => address)
 }
 
 /** A host without IPv6 has no such table. */

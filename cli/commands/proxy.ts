@@ -32,8 +32,8 @@ export function runCleanup(): void {
 }
 
 /** `fairway proxy explain` */
-export async function runExplain(service: string, { kubeconfig, nodeName }: { readonly kubeconfig?: string; readonly nodeName: string }): Promise<void> {
+export async function runExplain(service: string, { kubeconfig, nodeName, nodeportAddresses }: Pick<ProxyFlags, 'kubeconfig' | 'nodeName' | 'nodeportAddresses'>): Promise<void> {
   if (kubeconfig === undefined) throw new Error('Cannot explain a service: --kubeconfig FILE is needed')
-  print((await explainService({ client: clientFrom(kubeconfig), nodeName, service })).trimEnd())
+  print((await explainService({ client: clientFrom(kubeconfig), nodeName, service, nodePortAddresses: nodeportAddresses })).trimEnd())
   process.exit(0)
 }
