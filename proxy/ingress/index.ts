@@ -1,6 +1,6 @@
 /** A small ingress controller: HTTP by host and path to the endpoints of services, fed by the proxy's own watch. */
 import { Agent, STATUS_CODES, createServer } from 'node:http'
-import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
+import type { ClientRequest, IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { createServer as createNetServer } from 'node:net'
 import type { AddressInfo, Server, Socket } from 'node:net'
@@ -31,6 +31,8 @@ export interface IngressOptions {
   readonly addresses: () => readonly string[]
   /** HTTP and TLS are told apart by what the client says first, so each address serves both. */
   readonly listen: readonly { readonly address: string; readonly port: number }[]
+  /** For tests. */
+  readonly headMs?: number | undefined
   readonly clock: Clock
   readonly random: Random
   readonly log: Logger
@@ -38,8 +40,8 @@ export interface IngressOptions {
 
 /** An endpoint that has not taken the connection by then is given up; kernels try for two minutes. */
 const connectMsMax = 5_000
-/** How long a client that says nothing is waited for. */
-const firstByteMsMax = 10_000
+/** How long a client may take to say its first byte, to agree on TLS, and to send the head of a request. */
+const headMsMax = 10_000
 /** The first byte of a TLS record that holds a handshake (RFC 8446, 5.1). */
 const tlsHandshake = 0x16
 
@@ -52,8 +54,8 @@ export class IngressController {
   readonly #sockets = new Set<Socket>()
   readonly #agent = new Agent({ keepAlive: true })
   readonly #proxy = createProxyServer({ xfwd: true, agent: this.#agent })
-  readonly #plain = createServer((request, response) => this.#web(request, response))
-  readonly #tls = createTlsServer({ SNICallback: (name, done) => this.#certificate(name, done) }, (request, response) => this.#web(request, response))
+  readonly #plain: HttpServer
+  readonly #tls: HttpServer
   /** Certificates as they were read, by `namespace/name` and resourceVersion. */
   readonly #contexts = new Map<string, { readonly version: string | undefined; readonly context: SecureContext }>()
   #routes: Routes | undefined
@@ -62,12 +64,21 @@ export class IngressController {
   /** Asks for what it watches; to be made before the informers start. */
   constructor(options: IngressOptions) {
     this.#options = options
+    const { headMs = headMsMax } = options
+    // A body may take as long as it is.
+    const patience = { headersTimeout: headMs, requestTimeout: 0, connectionsCheckingInterval: headMs / 10 }
+    this.#plain = createServer(patience, (request, response) => this.#web(request, response))
+    this.#tls = createTlsServer({ ...patience, handshakeTimeout: headMs, SNICallback: (name, done) => this.#certificate(name, done) }, (request, response) => this.#web(request, response))
     this.#ingresses = options.informers.informer(ingresses) as unknown as Informer<Ingress>
     this.#secrets = new TlsSecrets(options.client, options)
     this.#services = options.informers.informer(services)
     this.#proxy.on('proxyReq', (outgoing) => connectSoon(outgoing))
     this.#proxy.on('proxyReqWs', (outgoing) => connectSoon(outgoing))
-    for (const server of [this.#plain, this.#tls]) server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => this.#upgrade(request, socket, head))
+    for (const server of [this.#plain, this.#tls]) {
+      server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => this.#upgrade(request, socket, head))
+      // Their connections come from listeners of our own; only servers that listen look after slow clients.
+      server.emit('listening')
+    }
   }
 
   /** Where it listens, as `192.0.2.1:80`. */
@@ -105,6 +116,7 @@ export class IngressController {
       listener.close(() => resolve())
       for (const socket of this.#sockets) socket.destroy()
     })))
+    for (const server of [this.#plain, this.#tls]) server.close()
     this.#agent.destroy()
     this.#proxy.close()
   }
@@ -121,7 +133,7 @@ export class IngressController {
     this.#sockets.add(socket)
     socket.on('close', () => this.#sockets.delete(socket))
     socket.on('error', () => socket.destroy())
-    const timer = setTimeout(() => socket.destroy(), firstByteMsMax)
+    const timer = setTimeout(() => socket.destroy(), this.#options.headMs ?? headMsMax)
     socket.once('data', (data) => {
       clearTimeout(timer)
       socket.pause()
