@@ -99,6 +99,23 @@ t.test('DEL succeeds in every broken state, twice', async (t) => {
   t.match(await host.cni({ command: 'DEL', containerId: 'never-added', ifname: 'eth0', config: host.config() }), { status: 0, stdout: '' }, 'without a namespace')
 })
 
+for (const path of ['resident', 'stand-alone'] as const) {
+  t.test(`${path}: where the journal is damaged containers go, and none come`, async (t) => {
+    using host = await makeHost(path)
+    for (const name of ['a', 'b']) host.addPod(name)
+    const [a] = [await host.add('a'), await host.add('b')]
+    const journal = join(host.dataDir, 'ipam', 'test', 'journal')
+    writeFileSync(journal, readFileSync(journal, 'utf8').replace(/\n/, '\nnonsense\n'))
+    await host.stopServing()
+    if (path === 'resident') await host.serve()
+    t.match(await host.del('a'), { status: 0, stdout: '' })
+    t.match(await host.del('a'), { status: 0, stdout: '' })
+    t.match(readFileSync(journal, 'utf8'), new RegExp(`"free":"${addressOf(a)}"\\}\n$`))
+    t.match(await host.add('a'), { status: 1, object: { code: 5, msg: /line 2 is corrupt/ } })
+    t.match(host.route.links.list({ kind: 'veth' }), { length: 1 })
+  })
+}
+
 t.test('another link of that name in the pod is none of ours', async (t) => {
   using host = await makeHost('resident')
   host.addPod('a')

@@ -99,7 +99,7 @@ export class Ipam implements Plugin {
 
   /** Frees what these attachments hold. */
   async release(config: PluginConfig, attachments: readonly AttachmentId[]): Promise<void> {
-    await this.#parse(config).journal.update((ledger) => ({ entries: free(attachments.flatMap((one) => ledger.heldBy(one))), value: undefined }))
+    await this.#parse(config).journal.free((ledger) => free(attachments.flatMap((one) => ledger.heldBy(one))))
   }
 
   /** Who holds addresses of the network: what GC of the main plugin goes through. */

@@ -76,6 +76,11 @@ t.test('a corrupt or newer journal is refused, and stays as it is', async (t) =>
   writeFileSync(file, bad)
   await t.rejects(take(new Journal(dataDir, 'net'), 'b'), { message: /line 3 is corrupt/ })
   t.equal(readFileSync(file, 'utf8'), bad)
+  // who goes can go, and is told from who stays
+  const free = (containerId: string): Promise<void> => new Journal(dataDir, 'net').free((ledger) => ledger.heldBy({ containerId, ifname: 'eth0' }).map(({ address }) => ({ kind: 'free', address })))
+  for (const containerId of ['z', 'z', 'nobody']) await free(containerId)
+  t.equal(readFileSync(file, 'utf8'), `${bad}{"free":"10.1.0.9"}\n`)
+  await t.rejects(take(new Journal(dataDir, 'net'), 'b'), { message: /line 3 is corrupt/ }, 'and nobody comes')
   writeFileSync(file, good.replace('"version":1', '"version":2'))
   await t.rejects(take(new Journal(dataDir, 'net'), 'b'), { message: /is of version 2, and this plugin knows version 1/ })
 })

@@ -3,7 +3,7 @@
  * the holder dies; a line cut off by that is dropped by the next. Nothing is forced to the disk but rewrites: a machine that lost power has lost its
  * containers as well.
  */
-import { accessSync, closeSync, constants, existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, readdirSync, renameSync, statSync, writeSync } from 'node:fs'
+import { accessSync, closeSync, constants, existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, readFileSync, readSync, readdirSync, renameSync, statSync, writeSync } from 'node:fs'
 import type { Stats } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -25,6 +25,9 @@ export function journalNames(dataDir: string): string[] {
   const folder = join(dataDir, 'ipam')
   return existsSync(folder) ? readdirSync(folder).filter((name) => existsSync(join(folder, name, 'journal'))).sort() : []
 }
+
+/** A line in the middle cannot be read: who holds what is not wholly known. */
+class DamagedJournal extends CniError {}
 
 /** The journal of one network. Several processes may have it open; each reads what the others have written. */
 export class Journal {
@@ -65,17 +68,44 @@ export class Journal {
   }
 
   /** Lets `decide` see the ledger while nobody else can change it, then writes what it decided. If it throws, nothing is written. */
-  async update<T>(decide: (ledger: Ledger) => { readonly entries: readonly Entry[]; readonly value: T }): Promise<T> {
+  update<T>(decide: (ledger: Ledger) => { readonly entries: readonly Entry[]; readonly value: T }): Promise<T> {
+    return this.#locked((fd) => {
+      this.#refresh(fd)
+      const { entries, value } = decide(this.#ledger)
+      this.#append(fd, entries)
+      return value
+    })
+  }
+
+  /** Frees what these hold: also where a line is damaged, after which nobody is given anything, so that containers can go. */
+  async free(choose: (ledger: Ledger) => readonly Entry[]): Promise<void> {
+    await this.#locked((fd) => {
+      try {
+        this.#refresh(fd)
+      } catch (error) {
+        if (!(error instanceof DamagedJournal)) throw error
+        const text = readFileSync(this.#file, 'utf8')
+        const ledger = new Ledger()
+        for (const line of text.split('\n')) {
+          const entry = decodeEntry(line)
+          if (entry !== undefined) ledger.apply(entry)
+        }
+        const lines = choose(ledger).map(encodeEntry).join('')
+        if (lines !== '') writeSync(fd, `${text.endsWith('\n') ? '' : '\n'}${lines}`)
+        return
+      }
+      this.#append(fd, choose(this.#ledger))
+    })
+  }
+
+  async #locked<T>(act: (fd: number) => T): Promise<T> {
     makeFolder(this.#folder, 0o700)
     const lock = openSync(join(this.#folder, 'lock'), 'a', 0o600)
     try {
       await this.#lock(lock)
       const fd = openSync(this.#file, 'a+', 0o600)
       try {
-        this.#refresh(fd)
-        const { entries, value } = decide(this.#ledger)
-        this.#append(fd, entries)
-        return value
+        return act(fd)
       } finally {
         closeSync(fd)
       }
@@ -114,7 +144,7 @@ export class Journal {
       const line = data.toString('utf8', start, end)
       // What a crash cut off has no end, unless the file system filled it up: then nothing readable comes behind it.
       if (!this.#readLine(line)) {
-        if (/"(?:take|free)"/.test(data.toString('utf8', end + 1))) throw new CniError('ioFailure', `Cannot read ${this.#file}: line ${this.#lines + 1} is corrupt (${JSON.stringify(line.slice(0, 80))}); with no containers running it can be removed`)
+        if (/"(?:take|free)"/.test(data.toString('utf8', end + 1))) throw new DamagedJournal('ioFailure', `Cannot read ${this.#file}: line ${this.#lines + 1} is corrupt (${JSON.stringify(line.slice(0, 80))}); with no containers running it can be removed`)
         return
       }
       this.#lines++
