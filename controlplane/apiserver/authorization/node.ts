@@ -1,7 +1,8 @@
 // The Node authorizer (plugin/pkg/auth/authorizer/node): with its certificate a node reads the secrets, config maps, claims, volumes and
-// service accounts that pods bound to it refer to, by name, and no others; of attachments and CSINodes its own. Agents may serve ingresses, so certificates that ingresses name are read too.
+// service accounts that pods bound to it refer to, by name, and no others; of attachments and CSINodes its own. Agents may serve ingresses, so certificates that ingresses name are read too,
+// by any node: of ingresses that agents serve, those of class `fairway` or of none.
 // The DNS server of a host comes with the host's certificate: its settings are read too. Everything else is left to its role.
-import type { Container, Pod, Secret } from '../../../api/types.ts'
+import type { Container, KubeObject, Pod, Secret } from '../../../api/types.ts'
 import { valueAt } from '../object.ts'
 import type { WatchCache } from '../cache/index.ts'
 import type { UserInfo } from '../descriptor.ts'
@@ -10,6 +11,8 @@ import type { Attributes } from './rbac.ts'
 const prefix = 'system:node:'
 const reading = new Set(['get', 'list', 'watch'])
 const guarded = new Set(['secrets.', 'configmaps.', 'persistentvolumeclaims.', 'persistentvolumes.', 'serviceaccounts.', 'volumeattachments.storage.k8s.io', 'csinodes.storage.k8s.io'])
+/** The class of ingresses that agents serve. */
+const served = 'fairway'
 const dnsSettings = { namespace: 'kube-system', name: 'fairway-dns' } as const
 
 /** Whether a request may go on to what the node's role says. */
@@ -59,8 +62,9 @@ function isCertificate(cache: WatchCache, namespace: string, name: string): bool
   const secret = cache.named('secrets')?.get(namespace, name)
   if (secret !== undefined && (secret.object as unknown as Secret).type !== 'kubernetes.io/tls') return false
   return (cache.named('ingresses.networking.k8s.io')?.list(namespace) ?? []).some(({ object }) => {
-    const { tls } = (object['spec'] ?? {}) as { tls?: { secretName?: string }[] }
-    return tls?.some(({ secretName }) => secretName === name) === true
+    const { tls, ingressClassName } = (object['spec'] ?? {}) as { tls?: { secretName?: string }[]; ingressClassName?: string }
+    const ingressClass = ingressClassName ?? (object as KubeObject).metadata.annotations?.['kubernetes.io/ingress.class'] ?? served
+    return ingressClass === served && tls?.some(({ secretName }) => secretName === name) === true
   })
 }
 

@@ -85,13 +85,15 @@ t.test('a node reads the secrets and config maps that its own pods refer to, by 
 
 t.test('a node, which may serve ingresses, reads the certificates that they name', async (t) => {
   const { server } = await startTestServer(t)
-  for (const name of ['shop', 'unnamed']) await ask(server, 'POST', '/api/v1/namespaces/default/secrets', { apiVersion: 'v1', kind: 'Secret', metadata: { name }, type: 'kubernetes.io/tls', data: { 'tls.crt': 'eA==', 'tls.key': 'eA==' } })
+  for (const name of ['shop', 'unnamed', 'theirs']) await ask(server, 'POST', '/api/v1/namespaces/default/secrets', { apiVersion: 'v1', kind: 'Secret', metadata: { name }, type: 'kubernetes.io/tls', data: { 'tls.crt': 'eA==', 'tls.key': 'eA==' } })
   await ask(server, 'POST', '/api/v1/namespaces/default/secrets', { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'password' } })
   const backend = { service: { name: 'web', port: { number: 80 } } }
   const { status } = await ask(server, 'POST', '/apis/networking.k8s.io/v1/namespaces/default/ingresses', { apiVersion: 'networking.k8s.io/v1', kind: 'Ingress', metadata: { name: 'site' }, spec: { defaultBackend: backend, tls: ['shop', 'password', 'later'].map((secretName) => ({ secretName })) } })
   t.equal(status, 201)
+  await ask(server, 'POST', '/apis/networking.k8s.io/v1/namespaces/default/ingresses', { apiVersion: 'networking.k8s.io/v1', kind: 'Ingress', metadata: { name: 'elsewhere' }, spec: { ingressClassName: 'nginx', defaultBackend: backend, tls: [{ secretName: 'theirs' }] } })
   const read = async (name: string): Promise<number> => (await ask(server, 'GET', `/api/v1/namespaces/default/secrets?fieldSelector=metadata.name%3D${name}`, undefined, {}, { name: 'system:node:one', groups: ['system:nodes'] })).status
   t.strictSame([await read('shop'), await read('later'), await read('unnamed'), await read('password')], [200, 200, 403, 403])
+  t.equal(await read('theirs'), 403, 'another controller serves it')
 })
 
 t.test('a node gets tokens only for pods that run on it', async (t) => {
