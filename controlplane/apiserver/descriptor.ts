@@ -43,6 +43,9 @@ export interface Column {
   value(object: KubeObject, context: { readonly now: number }): string | number | boolean | null
 }
 
+/** What of an object others may not have as well: addresses, ports. */
+export type ValuesOf = (object: KubeObject) => readonly string[]
+
 /** What a strategy may know about the write it takes part in. */
 export interface WriteContext {
   readonly user: UserInfo
@@ -54,6 +57,8 @@ export interface WriteContext {
   lookup(resource: string, namespace: string | undefined, name: string): KubeObject | undefined
   /** All objects of a resource in a namespace, or in all with `undefined`. Never change the results. */
   list(resource: string, namespace?: string): readonly KubeObject[]
+  /** Who of a resource has a value, by an index: in a time that does not grow with how many there are. `valuesOf` names the index: always the same function. */
+  holders(resource: string, valuesOf: ValuesOf, value: string): readonly { readonly namespace: string; readonly name: string }[]
 }
 
 /** Side effects of a write that must be undone when it fails: cluster IPs, node ports. */

@@ -32,6 +32,11 @@ export class Entry {
     return this.#object
   }
 
+  /** The same for who looks once, at many: what was not decoded yet is not kept decoded. */
+  peek(): ApiObject {
+    return this.#object ?? (parseJson(this.json.toString()) as ApiObject)
+  }
+
   /** The object as a protobuf message, which is encoded once like the JSON is. */
   message(name: string, encode: (object: ApiObject) => Buffer): Buffer {
     if (this.#message?.name !== name) this.#message = { name, bytes: encode(this.object) }

@@ -1,8 +1,9 @@
 // The current objects of one resource and a window of their latest changes. Readers and watchers are served from here.
 import { encodedHead } from '../codec.ts'
-import type { ResourceDescriptor } from '../descriptor.ts'
+import type { ResourceDescriptor, ValuesOf } from '../descriptor.ts'
 import { storePrefix } from '../registry.ts'
 import { CacheChange, Entry } from './entry.ts'
+import { ValueIndex } from './value-index.ts'
 
 /** Changes remembered per resource, for watches that resume. */
 const windowMax = 2048
@@ -16,6 +17,7 @@ export class ResourceCache {
   readonly #sorted = new Map<string, readonly Entry[]>()
   #sortedNamespaces: readonly string[] | undefined
   readonly #listeners = new Set<(change: CacheChange) => void>()
+  readonly #indexes = new Map<ValuesOf, ValueIndex>()
   #window: CacheChange[] = []
   #size = 0
   /** Every change after this revision is in the window. */
@@ -43,6 +45,16 @@ export class ResourceCache {
 
   get(namespace: string, name: string): Entry | undefined {
     return this.#namespaces.get(this.descriptor.namespaced ? namespace : '')?.get(name)
+  }
+
+  /** Entries that have a value. `valuesOf` is what names the index: always the same function. */
+  holders(valuesOf: ValuesOf, value: string): readonly Entry[] {
+    let index = this.#indexes.get(valuesOf)
+    if (index === undefined) {
+      index = new ValueIndex(valuesOf, [...this.#namespaces.values()].flatMap((names) => [...names.values()]))
+      this.#indexes.set(valuesOf, index)
+    }
+    return index.holders(value)
   }
 
   /** Entries of a namespace, or of all (`''`), in the order of their keys. The array is shared: never change it. */
@@ -139,14 +151,19 @@ export class ResourceCache {
       this.#namespaces.set(entry.namespace, names)
       this.#sortedNamespaces = undefined
     }
-    if (!names.has(entry.name)) this.#size++
+    const before = names.get(entry.name)
+    if (before === undefined) this.#size++
     names.set(entry.name, entry)
+    for (const index of this.#indexes.values()) index.change(before, entry)
     this.#forgetOrder(entry.namespace)
   }
 
   #remove(namespace: string, name: string): void {
     const names = this.#namespaces.get(namespace)
-    if (names?.delete(name) !== true) return
+    const before = names?.get(name)
+    if (names === undefined || before === undefined) return
+    names.delete(name)
+    for (const index of this.#indexes.values()) index.change(before, undefined)
     this.#size--
     if (names.size === 0) {
       this.#namespaces.delete(namespace)

@@ -87,6 +87,7 @@ export class Writer {
       dryRun,
       lookup: (resource, namespace, name) => this.#cache.named(resource)?.get(namespace ?? '', name)?.object,
       list: (resource, namespace) => (this.#cache.named(resource)?.list(namespace) ?? []).map((entry) => entry.object),
+      holders: (resource, valuesOf, value) => this.#cache.named(resource)?.holders(valuesOf, value) ?? [],
     }
   }
 

@@ -1,10 +1,11 @@
 // Cluster IPs: who has which is what the Services say. Only what writes under way hold is remembered beside them, so
 // there is nothing to rebuild at a start and nothing that could leak.
-import type { IPFamily, Service } from '../../../../api/types.ts'
+import type { IPFamily, KubeObject, Service } from '../../../../api/types.ts'
 import type { Reservation, WriteContext } from '../../descriptor.ts'
 import { valueAt } from '../../object.ts'
 import { internalError, invalid } from '../../status.ts'
 import { AddressRange } from './address-range.ts'
+import { hasOther } from './others.ts'
 import { pickFree } from './pick.ts'
 
 export class ClusterIPs {
@@ -27,7 +28,7 @@ export class ClusterIPs {
     const { spec } = service
     if (spec.type === 'ExternalName' || spec.clusterIPs?.[0] === 'None') return nothing
     const before = new Set(old?.spec.clusterIPs ?? [])
-    const taken = takenBy(context, service)
+    const isTaken = (address: string): boolean => hasOther(context, service, clusterIPsOf, address)
     const held: string[] = []
     const hold = (address: string): void => {
       this.#held.add(address)
@@ -41,8 +42,8 @@ export class ClusterIPs {
         if (asked !== undefined && before.has(asked)) continue
         const ranges = [...this.#ranges, ...furtherRanges(context)].filter((range) => range.family === family)
         if (ranges.length === 0) throw internalError(`failed to allocate a serviceIP: no range for ${family}`)
-        if (asked === undefined) addresses[i] = this.#pick(ranges, taken, context)
-        else this.#checkAsked(service, ranges, asked, (address) => taken.has(address) || isSetAside(context, address))
+        if (asked === undefined) addresses[i] = this.#pick(ranges, isTaken, context)
+        else this.#checkAsked(service, ranges, asked, (address) => isTaken(address) || isSetAside(context, address))
         hold(addresses[i] as string)
       }
     } catch (error) {
@@ -54,20 +55,20 @@ export class ClusterIPs {
     return { commit: release, rollback: release }
   }
 
-  #pick(ranges: readonly AddressRange[], taken: ReadonlySet<string>, context: WriteContext): string {
+  #pick(ranges: readonly AddressRange[], isOthers: (address: string) => boolean, context: WriteContext): string {
     for (const range of ranges) {
-      const address = this.#pickIn(range, taken, context)
+      const address = this.#pickIn(range, isOthers, context)
       if (address !== undefined) return address
     }
     throw internalError('failed to allocate a serviceIP: range is full')
   }
 
-  #pickIn(range: AddressRange, taken: ReadonlySet<string>, context: WriteContext): string | undefined {
+  #pickIn(range: AddressRange, isOthers: (address: string) => boolean, context: WriteContext): string | undefined {
     // KEP-3070: from 16 to 256 of the lower addresses are left to those who ask for one.
     const reserved = Math.min(Math.max(16, Math.floor(range.last / 16)), 256)
     const isTaken = (offset: number): boolean => {
       const address = range.at(offset)
-      return taken.has(address) || this.#held.has(address) || isSetAside(context, address)
+      return isOthers(address) || this.#held.has(address) || isSetAside(context, address)
     }
     const offset = pickFree(range.first, range.last, range.last > 16 ? reserved : 0, isTaken, context.random)
     return offset === undefined ? undefined : range.at(offset)
@@ -100,12 +101,6 @@ function isSetAside(context: WriteContext, address: string): boolean {
   return object !== undefined && object.metadata.labels?.['ipaddress.kubernetes.io/managed-by'] !== 'ipallocator.k8s.io'
 }
 
-/** What all other Services have. */
-function takenBy(context: WriteContext, { metadata }: Service): Set<string> {
-  const taken = new Set<string>()
-  for (const other of context.list('services') as Service[]) {
-    if (other.metadata.name === metadata.name && other.metadata.namespace === metadata.namespace) continue
-    for (const address of other.spec.clusterIPs ?? []) taken.add(address)
-  }
-  return taken
+function clusterIPsOf(object: KubeObject): readonly string[] {
+  return (object as Service).spec.clusterIPs ?? []
 }

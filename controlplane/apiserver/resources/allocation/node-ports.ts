@@ -1,7 +1,8 @@
 // Node ports, in the same way as cluster IPs: the Services are the record, writes under way are remembered.
-import type { Service } from '../../../../api/types.ts'
+import type { KubeObject, Service } from '../../../../api/types.ts'
 import type { FieldError, Reservation, WriteContext } from '../../descriptor.ts'
 import { internalError, invalid } from '../../status.ts'
+import { hasOther } from './others.ts'
 import { pickFree } from './pick.ts'
 
 export interface PortRange {
@@ -45,12 +46,12 @@ export class NodePorts {
       held.push(key)
     }
     const before = new Set(old === undefined ? [] : keysOf(old))
-    const taken = takenBy(context, service)
+    const isOthers = (key: string): boolean => hasOther(context, service, keysOf, key)
     const own = new Set<string>()
     const take = (protocol: string, asked: number | undefined, field: string): number => {
-      const port = asked ?? this.#pick(protocol, taken, own, context)
+      const port = asked ?? this.#pick(protocol, isOthers, own, context)
       const key = `${protocol}/${port}`
-      const refusal = asked === undefined || before.has(key) ? undefined : this.#refusal(port, taken.has(key) || this.#held.has(key))
+      const refusal = asked === undefined || before.has(key) ? undefined : this.#refusal(port, isOthers(key) || this.#held.has(key))
       if (refusal !== undefined) throw invalid({ group: '', kind: 'Service' }, service.metadata.name ?? '', [{ field, type: 'FieldValueInvalid', value: port, detail: refusal } satisfies FieldError])
       own.add(key)
       hold(key)
@@ -79,14 +80,14 @@ export class NodePorts {
     if (needsHealthCheck(service)) spec.healthCheckNodePort = take('TCP', spec.healthCheckNodePort || undefined, 'spec.healthCheckNodePort')
   }
 
-  #pick(protocol: string, taken: ReadonlySet<string>, own: ReadonlySet<string>, { random }: WriteContext): number {
+  #pick(protocol: string, isOthers: (key: string) => boolean, own: ReadonlySet<string>, { random }: WriteContext): number {
     const { first, last } = this.#range
     const count = last - first + 1
     // KEP-3668: from 16 to 128 of the lower ports are left to those who ask for one.
     const reserved = count > 16 ? Math.min(Math.max(16, Math.floor(count / 32)), 128) : 0
     const isTaken = (port: number): boolean => {
       const key = `${protocol}/${port}`
-      return taken.has(key) || own.has(key) || this.#held.has(key)
+      return isOthers(key) || own.has(key) || this.#held.has(key)
     }
     const port = pickFree(first, last, reserved, isTaken, random)
     if (port === undefined) throw internalError('failed to allocate a nodePort: range is full')
@@ -100,13 +101,8 @@ export class NodePorts {
   }
 }
 
-function keysOf({ spec }: Service): string[] {
+function keysOf(object: KubeObject): string[] {
+  const { spec } = object as Service
   const keys = (spec.ports ?? []).flatMap(({ protocol = 'TCP', nodePort }) => (nodePort === undefined || nodePort === 0 ? [] : [`${protocol}/${nodePort}`]))
   return spec.healthCheckNodePort === undefined || spec.healthCheckNodePort === 0 ? keys : [...keys, `TCP/${spec.healthCheckNodePort}`]
-}
-
-/** What all other Services have. */
-function takenBy(context: WriteContext, { metadata }: Service): Set<string> {
-  const others = (context.list('services') as Service[]).filter((other) => other.metadata.name !== metadata.name || other.metadata.namespace !== metadata.namespace)
-  return new Set(others.flatMap(keysOf))
 }

@@ -28,6 +28,7 @@ export function contextOf(objects: Readonly<Record<string, KubeObject[]>> = {}, 
     dryRun: false,
     lookup: (resource, namespace, name) => objects[resource]?.find(({ metadata }) => metadata.name === name && metadata.namespace === namespace),
     list: (resource, namespace) => (objects[resource] ?? []).filter(({ metadata }) => namespace === undefined || metadata.namespace === namespace),
+    holders: (resource, valuesOf, value) => (objects[resource] ?? []).filter((object) => valuesOf(object).includes(value)).map(({ metadata: { namespace = '', name = '' } }) => ({ namespace, name })),
   }
 }
 
