@@ -112,13 +112,22 @@ export interface ControllerRevision extends KubeObject {
   revision: number
 }
 
+export interface PodFailureRule {
+  action: 'Count' | 'FailIndex' | 'FailJob' | 'Ignore'
+  onExitCodes?: { containerName?: string; operator: 'In' | 'NotIn'; values?: number[] }
+  onPodConditions?: { type: string; status?: string }[]
+}
+
 export interface JobSpec {
   parallelism?: number
   completions?: number
   activeDeadlineSeconds?: number
   backoffLimit?: number
   backoffLimitPerIndex?: number
-  podFailurePolicy?: unknown
+  maxFailedIndexes?: number
+  podFailurePolicy?: { rules?: PodFailureRule[] }
+  successPolicy?: unknown
+  managedBy?: string
   selector?: LabelSelector
   manualSelector?: boolean
   template: PodTemplateSpec

@@ -3,7 +3,7 @@ import { cronJobs, jobs } from '../../../api/resources.ts'
 import type { CronJob, Job } from '../../../api/types.ts'
 import { startTestCluster, template } from '../test-support/cluster.ts'
 import { planCron } from './plan.ts'
-import { parseSchedule } from './schedule.ts'
+import { parseSchedule } from '../../../api/schedule.ts'
 
 const at = (text: string): number => Date.parse(text)
 const after = '2026-01-01T10:07:30Z'

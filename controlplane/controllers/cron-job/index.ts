@@ -3,6 +3,8 @@ import { isAlreadyExists, isNotFound } from '../../../api/client.ts'
 import { objectKey } from '../../../api/informer.ts'
 import type { Informer } from '../../../api/informer.ts'
 import { cronJobs, jobs } from '../../../api/resources.ts'
+import { parseSchedule } from '../../../api/schedule.ts'
+import type { Schedule } from '../../../api/schedule.ts'
 import type { CronJob, Job } from '../../../api/types.ts'
 import type { ReconcileResult, WorkQueue } from '../../../api/work-queue.ts'
 import { equalJson } from '../canonical.ts'
@@ -11,8 +13,6 @@ import type { Controller, ControllerContext } from '../controller.ts'
 import { claimable, controllerOf, controllerReference, indexByController, isControlledBy } from '../ownership.ts'
 import { OwnWrites } from '../own-writes.ts'
 import { jobMetadata, planCron, referenceTo } from './plan.ts'
-import { parseSchedule } from './schedule.ts'
-import type { Schedule } from './schedule.ts'
 
 export function cronJobController(context: ControllerContext): Controller {
   return new CronJobController(context)

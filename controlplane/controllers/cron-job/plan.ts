@@ -3,7 +3,7 @@ import { jobs } from '../../../api/resources.ts'
 import type { CronJob, Job, ObjectReference } from '../../../api/types.ts'
 import { conditionOf } from '../status.ts'
 import { timestamp } from '../timestamp.ts'
-import type { Schedule } from './schedule.ts'
+import type { Schedule } from '../../../api/schedule.ts'
 
 const scheduledAnnotation = 'batch.kubernetes.io/cronjob-scheduled-timestamp'
 export interface CronView {

@@ -5,11 +5,11 @@ import { defaultTemplate } from '../defaults/pod-spec.ts'
 import {
   defaultCronJob, defaultDaemonSet, defaultDeployment, defaultJob, defaultReplicaSet, defaultReplicationController, defaultStatefulSet,
 } from '../defaults/workload.ts'
+import { validateCronJob, validateJob, validateJobUpdate } from '../validation/job.ts'
 import { validateAutoscaler, validateDisruptionBudget } from '../validation/network.ts'
 import { validateTemplate } from '../validation/pod-spec.ts'
 import {
-  validateCronJob, validateDaemonSet, validateDeployment, validateJob, validateJobUpdate, validateReplicaSet, validateReplicationController, validateSelectorUpdate,
-  validateStatefulSet, validateStatefulSetUpdate,
+  validateDaemonSet, validateDeployment, validateReplicaSet, validateReplicationController, validateSelectorUpdate, validateStatefulSet, validateStatefulSetUpdate,
 } from '../validation/workload.ts'
 import { templateWarnings } from '../validation/warnings.ts'
 import { strategyOf } from './rules.ts'

@@ -1,6 +1,6 @@
 // What may change in a pod once it is there (pkg/apis/core/validation: ValidatePodUpdate): images, the deadline,
 // tolerations that are added, a grace period that was negative, and gates that fall away.
-import type { Container, Pod, PodSpec } from '../../../../api/types.ts'
+import type { Container, NodeSelectorTerm, Pod, PodSpec } from '../../../../api/types.ts'
 import { cloneJson, equalJson } from '../../object.ts'
 import type { FieldErrors } from './errors.ts'
 
@@ -17,7 +17,9 @@ export function validatePodUpdate({ spec }: Pod, { spec: old }: Pod, errors: Fie
     break
   }
   if ((spec.schedulingGates ?? []).some((gate) => !(old.schedulingGates ?? []).some((before) => equalJson(gate, before)))) errors.forbidden('spec.schedulingGates', 'only deletion is allowed, but found new scheduling gates')
-  if (!equalJson(fixed(spec, spec), fixed(old, spec))) errors.forbidden('spec', mayChange)
+  const isGated = (old.schedulingGates ?? []).length > 0
+  if (isGated) validateNarrowed(spec, old, errors)
+  if (!equalJson(fixed(spec, spec, isGated), fixed(old, spec, isGated))) errors.forbidden('spec', mayChange)
 }
 
 function withoutSeconds<T extends { tolerationSeconds?: number }>({ tolerationSeconds: _seconds, ...rest }: T): Omit<T, 'tolerationSeconds'> {
@@ -38,8 +40,29 @@ function validateDeadline(spec: PodSpec, old: PodSpec, errors: FieldErrors): voi
   else if (now > before) errors.invalid('spec.activeDeadlineSeconds', now, 'must be less than or equal to previous value')
 }
 
+const onlyAdditions = 'only additions are allowed (no mutations or deletions)'
+
+/** A pod that waits at a gate, or leaves it by this update, may be narrowed to fewer nodes. */
+function validateNarrowed(spec: PodSpec, old: PodSpec, errors: FieldErrors): void {
+  const kept = Object.entries(old.nodeSelector ?? {}).every(([key, value]) => spec.nodeSelector?.[key] === value)
+  if (!kept) errors.invalid('spec.nodeSelector', spec.nodeSelector ?? {}, onlyAdditions)
+  const at = 'spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms'
+  const before = old.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms
+  const now = spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms ?? []
+  if (before === undefined) return
+  if (before.length !== now.length) errors.invalid(at, now, 'no additions/deletions to non-empty NodeSelectorTerms list are allowed')
+  else before.forEach((term, i) => now[i] === undefined || extendsTerm(now[i], term) || errors.invalid(`${at}[${i}]`, now[i], onlyAdditions))
+}
+
+function extendsTerm(term: NodeSelectorTerm, old: NodeSelectorTerm): boolean {
+  const fields = ['matchExpressions', 'matchFields'] as const
+  // A term without requirements matches nothing, and goes on to.
+  if (fields.every((field) => (old[field] ?? []).length === 0)) return equalJson(term, old)
+  return fields.every((field) => equalJson((term[field] ?? []).slice(0, (old[field] ?? []).length), old[field] ?? []))
+}
+
 /** What must stay as it was: the spec, with everything that may change taken from `from`. */
-function fixed(spec: PodSpec, from: PodSpec): PodSpec {
+function fixed(spec: PodSpec, from: PodSpec, isGated: boolean): PodSpec {
   const kept = cloneJson(spec)
   for (const field of ['containers', 'initContainers'] as const) {
     kept[field]?.forEach((container: Container, i) => {
@@ -49,7 +72,10 @@ function fixed(spec: PodSpec, from: PodSpec): PodSpec {
   }
   for (const field of ['activeDeadlineSeconds', 'tolerations', 'schedulingGates'] as const) delete kept[field]
   if ((spec.terminationGracePeriodSeconds ?? 0) < 0) kept.terminationGracePeriodSeconds = 1
-  // A pod that waits at a gate may still be narrowed to fewer nodes.
-  if ((from.schedulingGates ?? []).length > 0) for (const field of ['nodeSelector', 'affinity'] as const) delete kept[field]
+  if (isGated) {
+    delete kept.nodeSelector
+    kept.affinity ??= {}
+    delete kept.affinity.nodeAffinity
+  }
   return kept
 }

@@ -6,6 +6,8 @@ const pod = (spec: object): object => ({ spec: { containers: [container], ...spe
 const withContainer = (rest: object): object => pod({ containers: [{ ...container, ...rest }] })
 const template = (rest: object = {}): object => ({ metadata: { labels: { app: 'web' } }, spec: { containers: [container], ...rest } })
 const work = (rest: object = {}): object => ({ spec: { selector: { matchLabels: { app: 'web' } }, template: template(), ...rest } })
+const job = (rest: object): object => ({ spec: { template: template({ restartPolicy: 'Never' }), ...rest } })
+const cron = (rest: object): object => ({ spec: { schedule: '0 0 * * *', jobTemplate: job({}), ...rest } })
 const port = (rest: object = {}): object => ({ port: 80, ...rest })
 const service = (spec: object): object => ({ spec: { ports: [port()], ...spec } })
 
@@ -96,6 +98,23 @@ const cases: [string, object, ...string[]][] = [
   ['jobs.batch', { spec: { template: template() } }, 'spec.template.spec.restartPolicy: NotSupported: supported values: "Never", "OnFailure"'],
   ['cronjobs.batch', { spec: { schedule: 'often', jobTemplate: { spec: { template: template({ restartPolicy: 'Never' }) } } } }, 'spec.schedule: Invalid'],
 
+  ['jobs.batch', { spec: { selector: { matchLabels: { a: 'b' } }, template: { ...template({ restartPolicy: 'Never' }), metadata: { labels: { a: 'b' } } } } }, 'spec.selector: Invalid: `selector` not auto-generated'],
+  ['jobs.batch', { spec: { manualSelector: true, selector: { matchLabels: { app: 'web' } }, template: template({ restartPolicy: 'Never' }) } }],
+  ['jobs.batch', job({ completionMode: 'Indexed', completions: 5, backoffLimitPerIndex: 1, maxFailedIndexes: 5, successPolicy: { rules: [{ succeededCount: 1 }] }, managedBy: 'example.com/other', podFailurePolicy: { rules: [{ action: 'FailIndex', onExitCodes: { operator: 'In', values: [42] } }, { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget' }] }] } })],
+  ['jobs.batch', job({ backoffLimitPerIndex: 1, successPolicy: { rules: [] } }), 'spec.backoffLimitPerIndex: Invalid: requires indexed completion mode', 'spec.successPolicy: Invalid: requires indexed completion mode'],
+  ['jobs.batch', job({ maxFailedIndexes: 1 }), 'spec.backoffLimitPerIndex: Required: when maxFailedIndexes is specified'],
+  ['jobs.batch', job({ managedBy: 'other' }), 'spec.managedBy: Invalid: must be a domain-prefixed path'],
+  ['jobs.batch', job({ podFailurePolicy: { rules: [{ action: 'FailIndex', onExitCodes: { operator: 'In', values: [0] } }, { action: 'Count' }] } }), 'spec.podFailurePolicy.rules[0].action: Invalid: requires the backoffLimitPerIndex', 'spec.podFailurePolicy.rules[0].onExitCodes.values[0]: Invalid: must not be 0', 'spec.podFailurePolicy.rules[1]: Invalid: specifying one of'],
+  ['jobs.batch', { spec: { podFailurePolicy: { rules: [] }, template: template({ restartPolicy: 'OnFailure' }) } }, 'spec.template.spec.restartPolicy: Invalid: only "Never" is supported'],
+  ['cronjobs.batch', cron({ timeZone: 'Europe/Berlin' })],
+  ['cronjobs.batch', cron({ schedule: '61 * * * *' }), 'spec.schedule: Invalid: Cannot read schedule "61 * * * *": "61" is not within 0-59'],
+  ['cronjobs.batch', cron({ schedule: '0 0 L * *' }), 'spec.schedule: Invalid: Cannot read schedule'],
+  ['cronjobs.batch', cron({ schedule: 'TZ=UTC 0 0 * * *' }), 'spec.schedule: Invalid: cannot use TZ or CRON_TZ in schedule'],
+  ['cronjobs.batch', cron({ timeZone: 'local' }), 'spec.timeZone: Invalid: timeZone must be an explicit time zone'],
+  ['cronjobs.batch', cron({ timeZone: '+01:00' }), 'spec.timeZone: Invalid: unknown time zone +01:00'],
+  ['daemonsets.apps', work({ updateStrategy: { rollingUpdate: { maxSurge: 1, maxUnavailable: 1 } } }), 'spec.updateStrategy.rollingUpdate.maxSurge: Invalid: may not be set when maxUnavailable is non-zero'],
+  ['daemonsets.apps', work({ updateStrategy: { rollingUpdate: { maxUnavailable: '0%' } } }), 'spec.updateStrategy.rollingUpdate.maxUnavailable: Required: cannot be 0 when maxSurge is 0'],
+
   ['configmaps', { data: { 'a.b_c-D': '' } }],
   ['configmaps', { data: { 'a/b': '' } }, 'data[a/b]: Invalid: a valid config key'],
   ['configmaps', { data: { a: '' }, binaryData: { a: '' } }, 'data[a]: Invalid: duplicate of key present in binaryData'],
@@ -135,6 +154,9 @@ for (const [kind, sent, ...expected] of cases) {
   })
 }
 
+const gated = { containers: [{ ...container, imagePullPolicy: 'Always', resources: {}, terminationMessagePath: '/dev/termination-log', terminationMessagePolicy: 'File' }] }
+const onNode = (name: string): object => ({ requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [{ matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In', values: [name] }] }] } })
+
 type Change = (object: Record<string, unknown>) => void
 
 const updates: [string, object, Change, ...string[]][] = [
@@ -147,6 +169,12 @@ const updates: [string, object, Change, ...string[]][] = [
   ['pods', pod({ activeDeadlineSeconds: 5 }), set(['spec', 'activeDeadlineSeconds'], 6), 'spec.activeDeadlineSeconds: Invalid: must be less than or equal to previous value'],
   ['pods', pod({ schedulingGates: [{ name: 'a' }] }), set(['spec', 'schedulingGates'], [])],
   ['pods', pod({}), set(['spec', 'schedulingGates'], [{ name: 'a' }]), 'spec.schedulingGates: Forbidden'],
+  ['pods', pod({ schedulingGates: [{ name: 'a' }], nodeSelector: { a: 'b' } }), set(['spec'], { ...gated, schedulingGates: [], nodeSelector: { a: 'b', c: 'd' } })],
+  ['pods', pod({ schedulingGates: [{ name: 'a' }] }), set(['spec', 'affinity'], { nodeAffinity: onNode('m') })],
+  ['pods', pod({ schedulingGates: [{ name: 'a' }] }), set(['spec', 'affinity'], { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [{ topologyKey: 'zone', labelSelector: {} }] } }), 'spec: Forbidden'],
+  ['pods', pod({ schedulingGates: [{ name: 'a' }], nodeSelector: { a: 'b' } }), set(['spec', 'nodeSelector'], { a: 'c' }), 'spec.nodeSelector: Invalid: only additions are allowed'],
+  ['pods', pod({ schedulingGates: [{ name: 'a' }], affinity: { nodeAffinity: onNode('n') } }), set(['spec', 'affinity'], { nodeAffinity: onNode('m') }), 'spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0]: Invalid: only additions'],
+  ['pods', pod({}), set(['spec', 'nodeSelector'], { a: 'b' }), 'spec: Forbidden'],
   ['services', service({ clusterIP: '10.96.0.5' }), set(['spec', 'clusterIP'], '10.96.0.6'), 'spec.clusterIPs[0]: Invalid: may not change once set'],
   ['services', service({ clusterIP: '10.96.0.5' }), set(['spec', 'clusterIP'], '')],
   ['services', service({ clusterIP: '10.96.0.5' }), set(['spec', 'type'], 'ExternalName'), 'spec.externalName: Required'],
@@ -155,6 +183,12 @@ const updates: [string, object, Change, ...string[]][] = [
   ['statefulsets.apps', work(), set(['spec', 'serviceName'], 'x'), 'spec: Forbidden: updates to statefulset spec for fields other than'],
   ['jobs.batch', { spec: { template: template({ restartPolicy: 'Never' }) } }, set(['spec', 'completions'], 3), 'spec.completions: Invalid: field is immutable'],
   ['jobs.batch', { spec: { template: template({ restartPolicy: 'Never' }) } }, set(['spec', 'parallelism'], 3)],
+  ['jobs.batch', job({ completionMode: 'Indexed', completions: 3, parallelism: 3 }), set(['spec', 'completions'], 4), 'spec.completions: Invalid: can only be modified in tandem with spec.parallelism'],
+  ['jobs.batch', job({ completionMode: 'Indexed', completions: 4, parallelism: 3 }), set(['spec', 'completions'], 3)],
+  ['jobs.batch', job({ managedBy: 'example.com/a' }), set(['spec', 'managedBy'], 'example.com/b'), 'spec.managedBy: Invalid: field is immutable'],
+  ['jobs.batch', job({ podFailurePolicy: { rules: [] } }), set(['spec', 'podFailurePolicy'], undefined), 'spec.podFailurePolicy: Invalid: field is immutable'],
+  ['jobs.batch', job({ suspend: true }), set(['spec', 'template', 'spec', 'nodeSelector'], { a: 'b' })],
+  ['jobs.batch', job({ suspend: true }), set(['spec', 'template', 'spec', 'containers', 0, 'image'], 'y'), 'spec.template: Invalid: field is immutable'],
   ['configmaps', { immutable: true, data: { a: 'b' } }, set(['data'], { a: 'c' }), 'data: Forbidden: field is immutable when `immutable` is set'],
   ['configmaps', { immutable: true }, set(['immutable'], false), 'immutable: Forbidden'],
   ['secrets', {}, set(['type'], 'other'), 'type: Invalid: field is immutable'],

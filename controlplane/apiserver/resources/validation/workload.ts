@@ -1,6 +1,6 @@
-// Groups apps and batch (pkg/apis/apps/validation, pkg/apis/batch/validation).
+// Group apps and replication controllers (pkg/apis/apps/validation).
 import { matchesLabelSelector } from '../../../../api/selectors.ts'
-import type { CronJob, DaemonSet, Deployment, IntOrString, Job, JobSpec, LabelSelector, PodTemplateSpec, ReplicaSet, ReplicationController, StatefulSet } from '../../../../api/types.ts'
+import type { DaemonSet, Deployment, IntOrString, LabelSelector, PodTemplateSpec, ReplicaSet, ReplicationController, StatefulSet } from '../../../../api/types.ts'
 import { equalJson } from '../../object.ts'
 import type { FieldErrors } from './errors.ts'
 import { dnsSubdomain } from './formats.ts'
@@ -70,7 +70,18 @@ export function validateReplicationController({ spec }: ReplicationController, e
 export function validateDaemonSet({ spec }: DaemonSet, errors: FieldErrors): void {
   validateSelecting(spec, 'daemonset', errors)
   errors.oneOf('spec.updateStrategy.type', spec.updateStrategy?.type, ['OnDelete', 'RollingUpdate'])
-  if (spec.updateStrategy?.type === 'RollingUpdate') validateRollingUpdate(spec.updateStrategy.rollingUpdate ?? {}, 'spec.updateStrategy.rollingUpdate', errors)
+  if (spec.updateStrategy?.type === 'RollingUpdate') validateSurge(spec.updateStrategy.rollingUpdate ?? {}, errors)
+}
+
+/** A node has its new pod either before or after the old one went. */
+function validateSurge({ maxSurge = 0, maxUnavailable = 0 }: { maxSurge?: IntOrString; maxUnavailable?: IntOrString }, errors: FieldErrors): void {
+  const at = 'spec.updateStrategy.rollingUpdate'
+  for (const [field, value] of Object.entries({ maxUnavailable, maxSurge })) {
+    validateCountOrPercent(value, `${at}.${field}`, errors)
+    if (typeof value === 'string' && Number.parseInt(value, 10) > 100) errors.invalid(`${at}.${field}`, value, 'must not be greater than 100%')
+  }
+  if (isZero(maxUnavailable) && isZero(maxSurge)) errors.required(`${at}.maxUnavailable`, 'cannot be 0 when maxSurge is 0')
+  if (!isZero(maxUnavailable) && !isZero(maxSurge)) errors.invalid(`${at}.maxSurge`, maxSurge, 'may not be set when maxUnavailable is non-zero')
 }
 
 export function validateStatefulSet({ spec }: StatefulSet, errors: FieldErrors): void {
@@ -103,49 +114,4 @@ export function validateStatefulSetUpdate({ spec }: StatefulSet, { spec: old }: 
 /** The selector of a workload decides which pods are its own, and stays. */
 export function validateSelectorUpdate({ spec }: { spec: { selector?: unknown } }, { spec: old }: { spec: { selector?: unknown } }, errors: FieldErrors): void {
   if (!equalJson(spec.selector, old.selector)) errors.immutable('spec.selector', spec.selector)
-}
-
-export function validateJob({ spec }: Job, errors: FieldErrors): void {
-  if (spec.selector === undefined) errors.required('spec.selector')
-  else if (!matchesLabelSelector(spec.selector, spec.template.metadata?.labels)) {
-    errors.invalid('spec.template.metadata.labels', spec.template.metadata?.labels ?? {}, '`selector` does not match template `labels`')
-  }
-  validateJobSpec(spec, 'spec', errors)
-}
-
-function validateJobSpec(spec: JobSpec, path: string, errors: FieldErrors): void {
-  for (const field of ['parallelism', 'completions', 'activeDeadlineSeconds', 'backoffLimit', 'ttlSecondsAfterFinished'] as const) errors.nonNegative(`${path}.${field}`, spec[field])
-  if (spec.completionMode !== undefined) errors.oneOf(`${path}.completionMode`, spec.completionMode, ['NonIndexed', 'Indexed'])
-  if (spec.completionMode === 'Indexed' && spec.completions === undefined) errors.required(`${path}.completions`, 'when completion mode is Indexed')
-  validateTemplate(spec.template, `${path}.template`, errors)
-  const { restartPolicy } = spec.template.spec
-  if (restartPolicy === 'Always') errors.unsupported(`${path}.template.spec.restartPolicy`, restartPolicy, ['OnFailure', 'Never'])
-}
-
-export function validateJobUpdate(job: Job, old: Job, errors: FieldErrors): void {
-  validateSelectorUpdate(job, old, errors)
-  if (job.spec.completions !== old.spec.completions && job.spec.completionMode !== 'Indexed') errors.immutable('spec.completions', job.spec.completions)
-  if (job.spec.completionMode !== old.spec.completionMode) errors.immutable('spec.completionMode', job.spec.completionMode)
-  // A suspended job that never ran may still be told where to run.
-  const mayMove = old.spec.suspend === true && old.status?.startTime === undefined
-  if (!mayMove && !equalJson(job.spec.template, old.spec.template)) errors.immutable('spec.template', job.spec.template)
-}
-
-/** Names of jobs that a cron job makes end in eleven characters of its own. */
-const cronJobNameMax = 52
-
-export function validateCronJob({ metadata, spec }: CronJob, errors: FieldErrors): void {
-  if ((metadata.name ?? '').length > cronJobNameMax) errors.invalid('metadata.name', metadata.name, `must be no more than ${cronJobNameMax} characters`)
-  if ((spec.schedule ?? '') === '') errors.required('spec.schedule')
-  else if (!isSchedule(spec.schedule)) errors.invalid('spec.schedule', spec.schedule, 'expected exactly 5 fields, or a descriptor such as @hourly')
-  errors.oneOf('spec.concurrencyPolicy', spec.concurrencyPolicy, ['Allow', 'Forbid', 'Replace'])
-  for (const field of ['startingDeadlineSeconds', 'successfulJobsHistoryLimit', 'failedJobsHistoryLimit'] as const) errors.nonNegative(`spec.${field}`, spec[field])
-  if (spec.jobTemplate.spec.manualSelector === true) errors.unsupported('spec.jobTemplate.spec.manualSelector', true, ['nil', 'false'])
-  validateJobSpec(spec.jobTemplate.spec, 'spec.jobTemplate.spec', errors)
-}
-
-function isSchedule(schedule: string): boolean {
-  if (/^@(yearly|annually|monthly|weekly|daily|midnight|hourly|every \S+)$/.test(schedule)) return true
-  const fields = schedule.trim().split(/\s+/)
-  return fields.length === 5 && fields.every((field) => /^[\d*/,?A-Za-z-]+$/.test(field))
 }
