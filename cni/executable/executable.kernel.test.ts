@@ -1,6 +1,9 @@
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, constants, existsSync, openSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { silentLogger } from '../../api/log.ts'
 import { TestHost, addressOf, leftovers, makeHost, nothing } from '../test-support/host.ts'
@@ -255,15 +258,16 @@ for (const path of ['resident', 'stand-alone'] as const) {
     for (const input of ['<&-', '< /tmp', '< /dev/null']) {
       t.match(await host.run(undefined, 'env', 'CNI_COMMAND=STATUS', 'sh', '-c', `${plugin} ${input}`), { status: 1, stdout: /"code":6,"msg":"Cannot read configuration: / }, input)
     }
-    const late = `import os, subprocess, sys, time
-read, write = os.pipe()
-os.set_blocking(read, False)
-child = subprocess.Popen([${JSON.stringify(plugin)}], stdin=read)
-time.sleep(0.2)
-os.write(write, ${JSON.stringify(JSON.stringify(host.config()))}.encode())
-os.close(write)
-sys.exit(child.wait())`
-    t.match(await host.run(undefined, 'env', 'CNI_COMMAND=STATUS', 'python3', '-c', late), { status: 0, stdout: '' }, 'it is waited for')
+    const pipe = join(host.folder, 'pipe')
+    await host.run(undefined, 'mkfifo', pipe)
+    const read = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK)
+    const write = openSync(pipe, 'w')
+    const child = spawn('nsenter', [`--net=${host.pathOf(undefined)}`, 'sh', '-c', `${plugin} <&3`], { env: { CNI_COMMAND: 'STATUS' }, stdio: ['ignore', 'pipe', 'inherit', read] })
+    closeSync(read)
+    await sleep(200)
+    writeSync(write, JSON.stringify(host.config()))
+    closeSync(write)
+    t.strictSame(await once(child, 'exit'), [0, null], 'it is waited for')
   })
 }
 
