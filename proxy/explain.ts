@@ -1,5 +1,5 @@
 /** Why a packet to a service goes where it goes: what the API says, what the kernel has, and the difference. */
-import { isNotFound } from '../api/client.ts'
+import { isForbidden, isNotFound } from '../api/client.ts'
 import type { Client } from '../api/client.ts'
 import { endpointSlices, nodes, services } from '../api/resources.ts'
 import type { EndpointSlice, Node, Service, ServicePort } from '../api/types.ts'
@@ -133,7 +133,8 @@ async function findNode(client: Client, name: string): Promise<Node | undefined>
   try {
     return await client.get(nodes, { name })
   } catch (error) {
-    if (isNotFound(error)) return undefined
+    // The proxy does without, too.
+    if (isNotFound(error) || isForbidden(error)) return undefined
     throw error
   }
 }

@@ -55,7 +55,7 @@ export interface ProxyOptions extends NodeOptions {
   readonly traffic?: boolean | undefined
   /** Where ingresses are served; left out, nowhere. */
   readonly ingress?: IngressOptions['listen'] | undefined
-  /** How often programs are looked for that began to listen where a service takes their clients; by default every half minute. */
+  /** How often programs are looked for that began to listen where a service takes their clients, and addresses of `nodePortAddresses`; by default every half minute. */
   readonly socketsEveryMs?: number | undefined
   /** For tests: in place of the kernel's. */
   readonly nftables?: Nftables | undefined
@@ -90,8 +90,7 @@ const backoff = { initialMs: 100, maxMs: 10_000 }
 
 /** Starts it; resolves when the kernel has all that the API server had. What was there before goes on working until then, and after. */
 export async function startProxy(options: ProxyOptions): Promise<Proxy> {
-  const addresses = options.nodePortAddresses === undefined ? undefined : (options.hostAddresses ?? hostAddresses(options.netns))
-  const proxy = new ServiceProxy({ ...options, hostAddresses: addresses })
+  const proxy = new ServiceProxy(options)
   await proxy.start()
   return proxy
 }
@@ -149,7 +148,7 @@ class ServiceProxy implements Proxy {
     this.#slices = this.#informers.informer(endpointSlices, { transform: kept.slice })
     this.#slices.addIndex(byService, (slice) => serviceOf(slice) ?? [])
     this.#nodes = this.#informers.informer(nodes, { fieldSelector: `metadata.name=${nodeName}` })
-    this.#node = nodeView(nodeName, undefined, options)
+    this.#node = this.#nodeView()
     this.#events = new EventRecorder({ client, clock, log, component: 'kube-proxy', host: nodeName })
     this.#queue = new WorkQueue({ clock, random, backoff, reconcile: () => this.#reconcile(), onError: (error) => this.#failed(error) })
     this.#nftables = options.nftables ?? openNftables({ netns })
@@ -221,7 +220,7 @@ class ServiceProxy implements Proxy {
     const timer = clock.setTimeout(patience.resolve, refusedMsMax)
     await Promise.race([this.#nodes.synced, patience.promise])
     timer.cancel()
-    if (!this.#nodes.hasSynced()) log.warn('may not read its node: node ports are served on 127.0.0.1 alone, zones and pod prefixes are not known', { node: nodeName })
+    if (!this.#nodes.hasSynced()) log.warn('may not read its node: its own addresses serve no node ports, its zone and the prefixes of its pods are not known', { node: nodeName })
   }
 
   async #serve(): Promise<void> {
@@ -279,9 +278,15 @@ class ServiceProxy implements Proxy {
     this.#markDirty([...(serviceOf(old) ?? []), ...(serviceOf(slice) ?? [])])
   }
 
+  /** With the addresses that the host has now, where it is for them to say what serves node ports. */
+  #nodeView(): NodeView {
+    const { nodeName, nodePortAddresses, netns, ...given } = this.#options
+    const addresses = nodePortAddresses === undefined ? undefined : (given.hostAddresses ?? hostAddresses(netns))
+    return nodeView(nodeName, this.#nodes.get(undefined, nodeName), { ...given, nodePortAddresses, hostAddresses: addresses })
+  }
+
   #nodeChanged(): void {
-    const { nodeName } = this.#options
-    const node = nodeView(nodeName, this.#nodes.get(undefined, nodeName), this.#options)
+    const node = this.#nodeView()
     // Heartbeats change nothing that matters here.
     if (JSON.stringify(node) === JSON.stringify(this.#node)) return
     this.#node = node
@@ -337,15 +342,16 @@ class ServiceProxy implements Proxy {
     }
   }
 
-  /** Programs that began to listen meanwhile. */
+  /** Programs that began to listen meanwhile, and addresses that the host got or lost. */
   #lookAgainLater(): void {
-    const { clock, log, socketsEveryMs = 30_000, nftables } = this.#options
+    const { clock, log, socketsEveryMs = 30_000, nftables, nodePortAddresses } = this.#options
     if (nftables !== undefined) return
     this.#lookAgain = clock.setTimeout(() => {
       try {
+        if (nodePortAddresses !== undefined) this.#nodeChanged()
         for (const key of this.#hidden.again()) this.#tellProblems(key)
       } catch (error) {
-        log.warn('cannot look for programs whose clients services take', { error })
+        log.warn('cannot look for addresses of the host, and for programs whose clients services take', { error })
       }
       this.#lookAgainLater()
     }, socketsEveryMs)

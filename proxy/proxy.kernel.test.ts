@@ -209,8 +209,10 @@ t.test('a balancer\'s source ranges let in whom they name', async (t) => {
   api.putSlice(slice('balanced', ['10.244.0.6']))
   await eventually('in the kernel', () => nft('list', 'map', 'inet', 'fairway-proxy', 'service4').includes('203.0.113.80'))
   t.equal(await outside.call('tcp', '203.0.113.80', 80, { timeoutMs: 100 }), 'timeout')
+  t.equal(await onHost.call('tcp', '203.0.113.80', 80, { timeoutMs: 100 }), 'timeout', 'the host is not among them')
   api.putService({ ...balanced, spec: { ...balanced.spec, loadBalancerSourceRanges: ['203.0.113.0/24', '198.51.100.0/24'] }, status: { loadBalancer: { ingress: [{ ip: '203.0.113.80' }] } } })
   await eventually('let in', async () => (await outside.call('tcp', '203.0.113.80', 80, { timeoutMs: 100 })) === 'b 198.51.100.9')
+  t.match(await onHost.call('tcp', '203.0.113.80', 80), /^b /, 'now it is')
 })
 
 t.test('the whole table, as nft lists it', async (t) => {

@@ -106,7 +106,12 @@ export function fixedChains({ liberal = false }: FixedOptions): ChainPlan[] {
     },
     {
       name: 'output', base: { type: 'nat', hook: 'output', priority: priorities.dstnat, policy: 'accept' },
-      rules: [...families.map((family) => rule(only(family), vmap(frontendOf(family), service(family.digit, true)))), rule(goTo('services'))],
+      rules: [
+        // An address that the host itself has is its own client's source too.
+        ...families.map((family) => rule(only(family), isIn(frontendOf(family), `ranged${family.digit}`), notIn([...frontendOf(family), saddr(family)], `source-range${family.digit}`), differs('fib daddr type', 'local'), drop)),
+        ...families.map((family) => rule(only(family), vmap(frontendOf(family), service(family.digit, true)))),
+        rule(goTo('services')),
+      ],
     },
     {
       name: 'postrouting', base: { type: 'nat', hook: 'postrouting', priority: priorities.srcnat, policy: 'accept' },

@@ -4,6 +4,7 @@ import t from 'tap'
 import { systemClock } from '../api/clock.ts'
 import { createLogger } from '../api/log.ts'
 import type { Endpoint, Node, Service } from '../api/types.ts'
+import { RouteSocket } from '../netlink/route/index.ts'
 import { startProxy } from './index.ts'
 import { SmallApi } from './test-support/api.ts'
 import { makeNetwork } from './test-support/network.ts'
@@ -171,6 +172,16 @@ t.test('node ports are served on the addresses that were chosen, and on no other
   t.match(await outside.call('tcp', '198.51.100.1', 30100), /^b /, 'another address of the host in a chosen range')
   t.match(await onHost.call('tcp', '127.0.0.1', 30100), /^b /)
   t.equal(await outside.call('tcp', '2001:db8::1', 30100), 'ECONNREFUSED', 'no range has it')
+})
+
+t.test('an address that the host gets later serves them too, and one that it loses no more', async (t) => {
+  using route = RouteSocket.open({ netns: network.host })
+  const address = { link: route.links.get('outside')!.index, address: '198.51.100.77', prefixLength: 24 }
+  route.addresses.add(address)
+  await eventually('the new one', async () => (await outside.call('tcp', '198.51.100.77', 30100, quick)).startsWith('b '))
+  route.addresses.delete(address)
+  await eventually('it is gone', () => !nft('list', 'map', 'inet', 'fairway-proxy', 'service4').includes('198.51.100.77'))
+  t.match(await outside.call('tcp', '198.51.100.1', 30100), /^b /)
 })
 
 t.test('a node port that takes clients from a program of the host is told', async (t) => {
