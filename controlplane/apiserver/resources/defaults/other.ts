@@ -51,6 +51,16 @@ export function defaultAutoscaler(autoscaler: AnyObject): void {
   const spec = recordAt(autoscaler, 'spec')
   spec['minReplicas'] ??= 1
   if (recordsAt(spec, 'metrics').length === 0) spec['metrics'] = [{ type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 80 } } }]
+  if (!isRecord(spec['behavior'])) return
+  // Who says anything of how to scale has said everything: the rest is filled in, and shown.
+  spec['behavior'] = {
+    scaleUp: {
+      stabilizationWindowSeconds: 0, selectPolicy: 'Max',
+      policies: [{ type: 'Pods', value: 4, periodSeconds: 15 }, { type: 'Percent', value: 100, periodSeconds: 15 }],
+      ...(isRecord(spec['behavior']['scaleUp']) ? spec['behavior']['scaleUp'] : {}),
+    },
+    scaleDown: { selectPolicy: 'Max', policies: [{ type: 'Percent', value: 100, periodSeconds: 15 }], ...(isRecord(spec['behavior']['scaleDown']) ? spec['behavior']['scaleDown'] : {}) },
+  }
 }
 
 export function defaultPersistentVolume(volume: AnyObject): void {

@@ -1,11 +1,12 @@
 // Strategies put together from defaults and validation.
 import type { KubeObject } from '../../../../api/types.ts'
-import type { Strategy } from '../../descriptor.ts'
+import type { Strategy, WriteContext } from '../../descriptor.ts'
 import { FieldErrors } from '../validation/errors.ts'
 
 interface Rules<T extends KubeObject> {
   readonly defaults?: (object: T) => void
-  readonly validate?: (object: T, errors: FieldErrors) => void
+  /** With the old object where it is an update. */
+  readonly validate?: (object: T, errors: FieldErrors, old?: T) => void
   /** Only what depends on the old object. */
   readonly validateUpdate?: (object: T, old: T, errors: FieldErrors) => void
   readonly warnings?: (object: T) => string[]
@@ -21,9 +22,9 @@ export function strategyOf<T extends KubeObject>({ defaults, validate, validateU
     ...(validate === undefined
       ? {}
       : {
-          validate: (object: T) => {
+          validate: (object: T, _context: WriteContext, old?: T) => {
             const errors = new FieldErrors()
-            validate(object, errors)
+            validate(object, errors, old)
             return errors.list
           },
         }),

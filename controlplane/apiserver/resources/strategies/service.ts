@@ -108,6 +108,7 @@ function keepAllocated(service: Service, old: Service): void {
 /** What the old type needed and the new one does not goes, unless the client changed it in the same breath. */
 function dropUnneeded(service: Service, old: Service): void {
   const { spec } = service
+  if (spec.type === 'ExternalName' && spec.clusterIP === '') delete spec.clusterIP
   if (spec.type === 'ExternalName' && old.spec.type !== 'ExternalName') {
     if (spec.clusterIP === old.spec.clusterIP) delete spec.clusterIP
     if (equalJson(spec.clusterIPs, old.spec.clusterIPs)) delete spec.clusterIPs
@@ -123,4 +124,5 @@ function dropUnneeded(service: Service, old: Service): void {
   const isExternal = spec.type === 'NodePort' || spec.type === 'LoadBalancer' || (spec.externalIPs ?? []).length > 0
   if (!isExternal && spec.externalTrafficPolicy === old.spec.externalTrafficPolicy) delete spec.externalTrafficPolicy
   if (spec.type !== 'LoadBalancer' && spec.allocateLoadBalancerNodePorts === old.spec.allocateLoadBalancerNodePorts) delete spec.allocateLoadBalancerNodePorts
+  if (spec.type !== 'LoadBalancer' && old.spec.type === 'LoadBalancer' && spec.loadBalancerClass === old.spec.loadBalancerClass) delete spec.loadBalancerClass
 }

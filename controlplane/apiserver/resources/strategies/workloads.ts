@@ -5,8 +5,9 @@ import { defaultTemplate } from '../defaults/pod-spec.ts'
 import {
   defaultCronJob, defaultDaemonSet, defaultDeployment, defaultJob, defaultReplicaSet, defaultReplicationController, defaultStatefulSet,
 } from '../defaults/workload.ts'
+import { validateAutoscaler } from '../validation/autoscaler.ts'
 import { validateCronJob, validateJob, validateJobUpdate } from '../validation/job.ts'
-import { validateAutoscaler, validateDisruptionBudget } from '../validation/network.ts'
+import { validateDisruptionBudget } from '../validation/network.ts'
 import { validateTemplate } from '../validation/pod-spec.ts'
 import {
   validateDaemonSet, validateDeployment, validateReplicaSet, validateReplicationController, validateSelectorUpdate, validateStatefulSet, validateStatefulSetUpdate,

@@ -53,6 +53,7 @@ export function validateSecret({ metadata, type = '', data = {} }: Secret, error
   if (bytes > bytesMax) errors.tooLong('data', bytesMax)
   for (const key of neededKeys.get(type) ?? []) {
     if (!Object.hasOwn(data, key)) errors.required(`data[${key}]`)
+    else if (key.startsWith('.docker') && !isJson(Buffer.from(data[key] ?? '', 'base64').toString())) errors.invalid(`data[${key}]`, '<secret contents redacted>', 'is not JSON')
   }
   if (type === 'kubernetes.io/basic-auth' && !Object.hasOwn(data, 'username') && !Object.hasOwn(data, 'password')) {
     errors.required('data[username]')
@@ -60,6 +61,14 @@ export function validateSecret({ metadata, type = '', data = {} }: Secret, error
   }
   if (type === 'kubernetes.io/service-account-token' && (metadata.annotations?.['kubernetes.io/service-account.name'] ?? '') === '') {
     errors.required('metadata.annotations[kubernetes.io/service-account.name]')
+  }
+}
+
+function isJson(text: string): boolean {
+  try {
+    return JSON.parse(text) !== undefined
+  } catch {
+    return false
   }
 }
 

@@ -83,32 +83,9 @@ export function validateDisruptionBudget(budget: AnyObject, errors: FieldErrors)
   for (const [field, value] of Object.entries({ minAvailable: least, maxUnavailable: most })) {
     if (typeof value === 'number') errors.nonNegative(`spec.${field}`, value)
     else if (typeof value === 'string' && !/^[0-9]+%$/.test(value)) errors.invalid(`spec.${field}`, value, `a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')`)
+    else if (typeof value === 'string' && Number.parseInt(value, 10) > 100) errors.invalid(`spec.${field}`, value, 'must not be greater than 100%')
   }
+  const evicted = valueAt(budget, '.spec.unhealthyPodEvictionPolicy')
+  if (evicted !== undefined && evicted !== 'AlwaysAllow' && evicted !== 'IfHealthyBudget') errors.unsupported('spec.unhealthyPodEvictionPolicy', evicted, ['AlwaysAllow', 'IfHealthyBudget'])
   validateLabelSelector(selectorAt(budget, '.spec.selector'), 'spec.selector', errors)
-}
-
-export function validateIngress(ingress: AnyObject, errors: FieldErrors): void {
-  const rules = valueAt(ingress, '.spec.rules')
-  const list = Array.isArray(rules) ? rules.filter(isRecord) : []
-  if (list.length === 0 && valueAt(ingress, '.spec.defaultBackend') === undefined) errors.invalid('spec', [], 'either `defaultBackend` or `rules` must be specified')
-  for (const [i, rule] of list.entries()) {
-    const paths = valueAt(rule, '.http.paths')
-    for (const [j, path] of (Array.isArray(paths) ? paths.filter(isRecord) : []).entries()) {
-      const at = `spec.rules[${i}].http.paths[${j}]`
-      const { pathType, path: text } = path
-      if (pathType === undefined) errors.required(`${at}.pathType`, 'pathType must be specified')
-      else if (!['Exact', 'ImplementationSpecific', 'Prefix'].includes(String(pathType))) errors.unsupported(`${at}.pathType`, pathType, ['Exact', 'ImplementationSpecific', 'Prefix'])
-      else if (pathType !== 'ImplementationSpecific' && !(typeof text === 'string' && text.startsWith('/'))) errors.invalid(`${at}.path`, text ?? '', 'must be an absolute path')
-    }
-  }
-}
-
-export function validateAutoscaler(autoscaler: AnyObject, errors: FieldErrors): void {
-  const [least, most] = [Number(valueAt(autoscaler, '.spec.minReplicas') ?? 1), Number(valueAt(autoscaler, '.spec.maxReplicas') ?? 0)]
-  if (least < 1) errors.invalid('spec.minReplicas', least, 'must be greater than or equal to 1')
-  if (most < 1) errors.invalid('spec.maxReplicas', most, 'must be greater than 0')
-  else if (most < least) errors.invalid('spec.maxReplicas', most, 'must be greater than or equal to `minReplicas`')
-  for (const field of ['kind', 'name']) {
-    if (valueAt(autoscaler, `.spec.scaleTargetRef.${field}`) === undefined) errors.required(`spec.scaleTargetRef.${field}`)
-  }
 }

@@ -67,6 +67,12 @@ function validateAffinity({ spec }: Service, errors: FieldErrors): void {
   }
 }
 
+const distributions = ['PreferClose', 'PreferSameNode', 'PreferSameZone']
+
+function isSpecial(address: string): boolean {
+  return /^(127\.|169\.254\.|0\.0\.0\.0$|22[4-9]\.|23\d\.|::1$|::$|fe80:|ff)/i.test(address)
+}
+
 function validateExternal(service: Service, errors: FieldErrors): void {
   const { spec } = service
   if (spec.type === 'ExternalName') {
@@ -77,17 +83,22 @@ function validateExternal(service: Service, errors: FieldErrors): void {
   }
   if (spec.type === 'LoadBalancer' && isHeadless(service)) errors.invalid('spec.clusterIPs[0]', 'None', "may not be set to 'None' for LoadBalancer services")
   if (spec.type === 'NodePort' && isHeadless(service)) errors.invalid('spec.clusterIPs[0]', 'None', "may not be set to 'None' for NodePort services")
-  ;(spec.externalIPs ?? []).forEach((address, i) => errors.each(`spec.externalIPs[${i}]`, address, ipAddress(address)))
+  ;(spec.externalIPs ?? []).forEach((address, i) => {
+    errors.each(`spec.externalIPs[${i}]`, address, ipAddress(address))
+    if (isSpecial(address)) errors.invalid(`spec.externalIPs[${i}]`, address, 'may not be unspecified, loopback, link-local or multicast')
+  })
   const isExternal = spec.type === 'NodePort' || spec.type === 'LoadBalancer' || (spec.type === 'ClusterIP' && (spec.externalIPs ?? []).length > 0)
   if (spec.externalTrafficPolicy !== undefined) {
     if (!isExternal) errors.invalid('spec.externalTrafficPolicy', spec.externalTrafficPolicy, 'may only be set for externally-accessible services')
     else errors.oneOf('spec.externalTrafficPolicy', spec.externalTrafficPolicy, ['Cluster', 'Local'])
   }
   if (spec.internalTrafficPolicy !== undefined) errors.oneOf('spec.internalTrafficPolicy', spec.internalTrafficPolicy, ['Cluster', 'Local'])
+  if (spec.trafficDistribution !== undefined && !distributions.includes(spec.trafficDistribution)) errors.unsupported('spec.trafficDistribution', spec.trafficDistribution, distributions)
   ;(spec.loadBalancerSourceRanges ?? []).forEach((range, i) => {
     const at = `spec.loadBalancerSourceRanges[${i}]`
     if (spec.type !== 'LoadBalancer') errors.forbidden(at, "may only be used when `type` is 'LoadBalancer'")
-    else if (!/\/\d+$/.test(range) || familyOf(range.trim().replace(/\/\d+$/, '')) === undefined) errors.invalid(at, range, 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)')
+    // Spaces around a range have been let through for ever.
+    else if (!/\/\d+\s*$/.test(range) || familyOf(range.trim().replace(/\/\d+$/, '')) === undefined) errors.invalid(at, range, 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)')
   })
   if (spec.allocateLoadBalancerNodePorts !== undefined && spec.type !== 'LoadBalancer') errors.forbidden('spec.allocateLoadBalancerNodePorts', "may only be used when `type` is 'LoadBalancer'")
   if (spec.loadBalancerClass !== undefined && spec.type !== 'LoadBalancer') errors.forbidden('spec.loadBalancerClass', "may only be used when `type` is 'LoadBalancer'")
@@ -119,6 +130,7 @@ function validateAddresses(service: Service, configured: readonly IPFamily[], er
 
 /** Addresses stay as long as the Service needs any. */
 export function validateServiceUpdate({ spec }: Service, { spec: old }: Service, errors: FieldErrors): void {
+  if (spec.type === 'LoadBalancer' && old.type === 'LoadBalancer' && spec.loadBalancerClass !== old.loadBalancerClass) errors.invalid('spec.loadBalancerClass', spec.loadBalancerClass ?? null, 'may not change once set')
   if (spec.type === 'ExternalName' || old.type === 'ExternalName') return
   const before = old.clusterIPs ?? []
   const now = spec.clusterIPs ?? []

@@ -8,6 +8,8 @@ const template = (rest: object = {}): object => ({ metadata: { labels: { app: 'w
 const work = (rest: object = {}): object => ({ spec: { selector: { matchLabels: { app: 'web' } }, template: template(), ...rest } })
 const job = (rest: object): object => ({ spec: { template: template({ restartPolicy: 'Never' }), ...rest } })
 const cron = (rest: object): object => ({ spec: { schedule: '0 0 * * *', jobTemplate: job({}), ...rest } })
+const scaled = (rest: object): object => ({ spec: { scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'd' }, maxReplicas: 3, ...rest } })
+const backend = { service: { name: 'a', port: { number: 80 } } }
 const port = (rest: object = {}): object => ({ port: 80, ...rest })
 const service = (spec: object): object => ({ spec: { ports: [port()], ...spec } })
 
@@ -115,6 +117,19 @@ const cases: [string, object, ...string[]][] = [
   ['daemonsets.apps', work({ updateStrategy: { rollingUpdate: { maxSurge: 1, maxUnavailable: 1 } } }), 'spec.updateStrategy.rollingUpdate.maxSurge: Invalid: may not be set when maxUnavailable is non-zero'],
   ['daemonsets.apps', work({ updateStrategy: { rollingUpdate: { maxUnavailable: '0%' } } }), 'spec.updateStrategy.rollingUpdate.maxUnavailable: Required: cannot be 0 when maxSurge is 0'],
 
+  ['poddisruptionbudgets.policy', { spec: { maxUnavailable: '150%', selector: {}, unhealthyPodEvictionPolicy: 'Never' } }, 'spec.maxUnavailable: Invalid: must not be greater than 100%', 'spec.unhealthyPodEvictionPolicy: NotSupported'],
+  ['horizontalpodautoscalers.autoscaling', scaled({ metrics: [{ type: 'ContainerResource', containerResource: { name: 'cpu', container: 'c', target: { type: 'Utilization', averageUtilization: 50 } } }, { type: 'External', external: { metric: { name: 'q' }, target: { type: 'AverageValue', averageValue: '3' } } }], behavior: { scaleDown: { stabilizationWindowSeconds: 0 } } })],
+  ['horizontalpodautoscalers.autoscaling', scaled({ metrics: [{ type: 'Resource' }, { type: 'Odd' }] }), 'spec.metrics[0].resource: Required: must populate information', 'spec.metrics[1].type: NotSupported'],
+  ['horizontalpodautoscalers.autoscaling', scaled({ metrics: [{ type: 'Pods', pods: { metric: {}, target: { type: 'AverageValue', averageValue: '0' } }, resource: {} }] }), 'spec.metrics[0].resource: Forbidden', 'spec.metrics[0].pods.metric.name: Required', 'spec.metrics[0].pods.target.averageValue: Invalid: must be positive'],
+  ['horizontalpodautoscalers.autoscaling', scaled({ metrics: [{ type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization' } } }] }), 'spec.metrics[0].resource.target.averageUtilization: Required'],
+  ['horizontalpodautoscalers.autoscaling', scaled({ behavior: { scaleUp: { stabilizationWindowSeconds: 3601, selectPolicy: 'Odd', policies: [{ type: 'Odd', value: 0, periodSeconds: 1801 }] } } }), 'spec.behavior.scaleUp.stabilizationWindowSeconds: Invalid', 'spec.behavior.scaleUp.selectPolicy: NotSupported', 'spec.behavior.scaleUp.policies[0].type: NotSupported', 'spec.behavior.scaleUp.policies[0].value: Invalid', 'spec.behavior.scaleUp.policies[0].periodSeconds: Invalid: must be less than or equal to 1800'],
+  ['ingresses.networking.k8s.io', { metadata: { name: 'i', annotations: { 'kubernetes.io/ingress.class': 'a' } }, spec: { ingressClassName: 'b', defaultBackend: backend } }, 'metadata.annotations[kubernetes.io/ingress.class]: Invalid: can not be set'],
+  ['ingresses.networking.k8s.io', { spec: { rules: [{ host: '*.example.com', http: { paths: [{ path: '/', pathType: 'Prefix', backend }, { pathType: 'ImplementationSpecific', backend: { resource: { kind: 'K', name: 'n' } } }] } }], tls: [{ hosts: ['*.example.com'] }] } }],
+  ['ingresses.networking.k8s.io', { spec: { rules: [{ host: '10.0.0.1', http: { paths: [{ path: '/a//b', pathType: 'Exact', backend: { service: { name: 'a', port: {} } } }, { path: '/', pathType: 'Prefix', backend: {} }] } }] } }, 'spec.rules[0].host: Invalid: must be a DNS name', "spec.rules[0].http.paths[0].path: Invalid: must not contain '//'", 'spec.rules[0].http.paths[0].backend.service.port: Required', 'spec.rules[0].http.paths[1].backend: Required'],
+  ['secrets', { type: 'kubernetes.io/dockerconfigjson', data: { '.dockerconfigjson': 'bm9uZQ==' } }, 'data[.dockerconfigjson]: Invalid'],
+  ['services', service({ externalIPs: ['127.0.0.1'], trafficDistribution: 'Odd' }), 'spec.externalIPs[0]: Invalid: may not be', 'spec.trafficDistribution: NotSupported'],
+  ['services', service({ type: 'LoadBalancer', loadBalancerSourceRanges: [' 10.0.0.0/8 '] })],
+
   ['configmaps', { data: { 'a.b_c-D': '' } }],
   ['configmaps', { data: { 'a/b': '' } }, 'data[a/b]: Invalid: a valid config key'],
   ['configmaps', { data: { a: '' }, binaryData: { a: '' } }, 'data[a]: Invalid: duplicate of key present in binaryData'],
@@ -178,6 +193,9 @@ const updates: [string, object, Change, ...string[]][] = [
   ['services', service({ clusterIP: '10.96.0.5' }), set(['spec', 'clusterIP'], '10.96.0.6'), 'spec.clusterIPs[0]: Invalid: may not change once set'],
   ['services', service({ clusterIP: '10.96.0.5' }), set(['spec', 'clusterIP'], '')],
   ['services', service({ clusterIP: '10.96.0.5' }), set(['spec', 'type'], 'ExternalName'), 'spec.externalName: Required'],
+  ['services', service({ clusterIP: '10.96.0.5' }), set(['spec'], { type: 'ExternalName', externalName: 'a.b', clusterIP: '' })],
+  ['services', service({ type: 'LoadBalancer', loadBalancerClass: 'a.b/c' }), set(['spec', 'loadBalancerClass'], 'a.b/d'), 'spec.loadBalancerClass: Invalid: may not change once set'],
+  ['services', service({ type: 'LoadBalancer', loadBalancerClass: 'a.b/c' }), set(['spec', 'type'], 'ClusterIP')],
   ['deployments.apps', work(), set(['spec', 'selector'], { matchLabels: { app: 'web' }, matchExpressions: [{ key: 'app', operator: 'Exists' }] }), 'spec.selector: Invalid: field is immutable'],
   ['deployments.apps', work(), set(['spec', 'replicas'], 5)],
   ['statefulsets.apps', work(), set(['spec', 'serviceName'], 'x'), 'spec: Forbidden: updates to statefulset spec for fields other than'],
