@@ -155,7 +155,7 @@ class ServiceProxy implements Proxy {
     const fixed = { liberal: options.nftables === undefined && isLiberal(netns) }
     this.#sync = new Sync({ nftables: this.#nftables, fixed, clock, log, onMustSync: () => this.#queue.addAfter(syncKey, mendMs) })
     this.#cleaner = createCleaner({ clock, random, log, deleteMatching: options.nftables === undefined ? deleteFrom(netns) : () => Promise.resolve(0) })
-    this.#healthChecks = new HealthChecks({ netns, log, isHealthy: () => isHealthy(this.#state(), clock) })
+    this.#healthChecks = new HealthChecks({ netns, isHealthy: () => isHealthy(this.#state(), clock), onFailure: (key, { message }) => this.#unchecked(key, message) })
     this.#hidden = new HiddenSockets(netns)
     const { promise, resolve } = Promise.withResolvers<void>()
     this.done = promise
@@ -209,10 +209,7 @@ class ServiceProxy implements Proxy {
     }
   }
 
-  /**
-   * A proxy that may not read nodes does without: its own serves node ports on 127.0.0.1 alone and has no zone. A server that has just begun
-   * may refuse for a moment what it allows, and node ports that work are not given up for that.
-   */
+  /** A proxy that may not read nodes does without. But a server that has just begun may refuse for a moment what it allows, and node ports that work are not given up for that. */
   async #nodeAsked(): Promise<void> {
     const { clock, log, nodeName } = this.#options
     await this.#nodes.settled
@@ -349,6 +346,7 @@ class ServiceProxy implements Proxy {
     this.#lookAgain = clock.setTimeout(() => {
       try {
         if (nodePortAddresses !== undefined) this.#nodeChanged()
+        this.#healthChecks.again()
         for (const key of this.#hidden.again()) this.#tellProblems(key)
       } catch (error) {
         log.warn('cannot look for addresses of the host, and for programs whose clients services take', { error })
@@ -362,12 +360,18 @@ class ServiceProxy implements Proxy {
     const service = this.#services.getByKey(key)
     if (service === undefined) {
       this.#traffic?.forget(key)
-      for (const reason of ['NotServed', 'SocketHidden']) this.#told.delete(`${reason} ${key}`)
+      for (const reason of ['NotServed', 'SocketHidden', 'HealthCheckFailed']) this.#told.delete(`${reason} ${key}`)
       return
     }
     const lost = this.#want.lost(key).map(({ frontend, to }) => `${frontend} belongs to ${to}`)
     this.#tell(service, 'NotServed', `Not served on ${this.#options.nodeName}: `, [...(this.#problems.get(key) ?? []), ...lost])
     this.#tell(service, 'SocketHidden', `Clients of ${this.#options.nodeName} itself are taken: `, this.#hidden.of(key))
+  }
+
+  #unchecked(key: string, message: string): void {
+    this.#options.log.warn(message)
+    const service = this.#services.getByKey(key)
+    if (service !== undefined) this.#tell(service, 'HealthCheckFailed', `On ${this.#options.nodeName}: `, [message])
   }
 
   #tell(service: Service, reason: string, begin: string, messages: readonly string[]): void {
