@@ -27,7 +27,13 @@ interface ServedWatchOptions {
   readonly timeoutMs: number
   readonly freshnessTimeoutMs: number
   readonly pendingBytesMax: number
+  /** So much of what was before may wait; a client that takes nothing of it for `stalledMs` is given up. */
+  readonly pastBytesMax: number
+  readonly stalledMs: number
 }
+
+/** Changes that wait to be shown; a client that is further behind comes again with what it has seen. */
+const queueMax = 8192
 
 export class ServedWatch {
   readonly #options: ServedWatchOptions
@@ -79,7 +85,12 @@ export class ServedWatch {
     this.#queue.push(...(past ?? []))
     this.#release.push(cache.listen((change) => this.#take(change)))
     const matches = inSelection(this.#options.selection)
-    for (const entry of await asServed(this.#options.descriptor, present)) if (matches(entry)) this.#write('ADDED', representation.encode(entry))
+    for (const entry of await asServed(this.#options.descriptor, present)) {
+      if (!matches(entry)) continue
+      this.#write('ADDED', representation.encode(entry))
+      if ((this.#sink?.pendingBytes ?? 0) > this.#options.pastBytesMax) await this.#caughtUp()
+      if (this.#sink === undefined) return
+    }
     if (initialEvents === true) this.#write('BOOKMARK', representation.bookmark(at, { 'k8s.io/initial-events-end': 'true' }))
     await this.#follow()
   }
@@ -98,7 +109,17 @@ export class ServedWatch {
 
   #take(change: CacheChange): void {
     this.#queue.push(change)
+    if (this.#queue.length > queueMax) this.end()
     this.#wake?.()
+  }
+
+  /** Waits until the client has taken what was written. */
+  async #caughtUp(): Promise<void> {
+    const { clock, stalledMs } = this.#options
+    const late = clock.setTimeout(() => this.end(), stalledMs)
+    this.#release.push(() => late.cancel())
+    await this.#sink?.drained()
+    late.cancel()
   }
 
   async #show({ revision, entry, previous, deleted }: CacheChange): Promise<void> {

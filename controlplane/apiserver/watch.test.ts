@@ -1,8 +1,13 @@
 // Watches as client-go's reflectors use them, and what they are told when they ask for what is not there.
 import t from 'tap'
 import { FakeClock, systemClock } from '../../api/clock.ts'
+import { WatchCache } from './cache/index.ts'
+import type { ResourceDescriptor } from './descriptor.ts'
+import type { Sink } from './http.ts'
 import type { ApiServer } from './index.ts'
+import { builtinResources } from './resources/index.ts'
 import { admin, ask, startTestServer } from './test-support/server.ts'
+import { Watches } from './watch.ts'
 
 const path = '/api/v1/namespaces/default/configmaps'
 const labelled = `${path}?labelSelector=keep%3Dyes`
@@ -143,3 +148,67 @@ t.test('pages of a list are of one revision while others write, until it is forg
   await store.compact(await store.currentRevision())
   t.match(await ask(server, 'GET', `${path}?limit=7&continue=${encodeURIComponent(late.continue ?? '')}`), { status: 410, body: { reason: 'Expired' } })
 })
+
+t.test('what is there comes only as fast as a client takes it, with nothing missing, and who takes nothing is given up', async (t) => {
+  const { server, store } = await startTestServer(t)
+  const big = 'x'.repeat(10_000)
+  for (let i = 0; i < 200; i++) await ask(server, 'POST', path, { metadata: { name: `c${i}` }, data: { big } })
+  const clock = new FakeClock(Date.now())
+  const descriptor = builtinResources().find(({ plural, group }) => plural === 'configmaps' && group === '') as ResourceDescriptor
+  const cache = new WatchCache(store, [descriptor])
+  await cache.start(() => undefined)
+  const watches = new Watches({ cache, clock, random: () => 0 })
+  t.teardown(() => {
+    watches.close()
+    cache.stop()
+  })
+  const open = async (): Promise<SlowSink> => {
+    const sink = new SlowSink()
+    const query = new URLSearchParams('watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true')
+    const request = { method: 'GET', path, query, headers: {}, peer: {}, signal: new AbortController().signal, readBody: () => Promise.resolve(Buffer.alloc(0)) }
+    const info = { isResource: true, path, verb: 'watch', group: '', version: 'v1', resource: 'configmaps', subresource: '', namespace: 'default', name: '', rest: '' }
+    const { body } = await watches.open(descriptor, info, request, () => Promise.resolve())
+    ;(body as (sink: SlowSink) => void)(sink)
+    return sink
+  }
+  const [slow, dead] = [await open(), await open()]
+  t.ok(slow.bytes > 100_000 && slow.bytes < 600_000, `${slow.bytes} bytes of 2 MB are made before any is taken`)
+  await ask(server, 'DELETE', `${path}/c7`)
+  await ask(server, 'POST', path, { metadata: { name: 'late' } })
+  for (let turn = 0; turn < 100 && !slow.text.includes('"late"'); turn++) await slow.take()
+  const seen = slow.text.trim().split('\n').map((line) => JSON.parse(line) as Event)
+  const end = seen.findIndex(({ type }) => type === 'BOOKMARK')
+  t.strictSame(seen.slice(0, end).filter(({ object }) => object.metadata.name.startsWith('c')).length, 200)
+  t.strictSame(seen.slice(end + 1).map(({ type, object }) => [type, object.metadata.name]), [['DELETED', 'c7'], ['ADDED', 'late']], 'what happened meanwhile follows, once')
+  await clock.advance(61_000)
+  t.strictSame([slow.isEnded, dead.isEnded], [false, true])
+})
+
+/** A client that takes what was written to it when it is told to. */
+class SlowSink implements Sink {
+  text = ''
+  bytes = 0
+  pendingBytes = 0
+  isEnded = false
+  #wake: (() => void)[] = []
+
+  write(chunk: Uint8Array): void {
+    this.text += Buffer.from(chunk).toString()
+    this.bytes += chunk.length
+    this.pendingBytes += chunk.length
+  }
+
+  async take(): Promise<void> {
+    this.pendingBytes = 0
+    for (const wake of this.#wake.splice(0)) wake()
+    await new Promise((resolve) => void setImmediate(resolve))
+  }
+
+  drained(): Promise<void> {
+    return new Promise((resolve) => void this.#wake.push(resolve))
+  }
+
+  end(): void {
+    this.isEnded = true
+  }
+}

@@ -10,7 +10,7 @@ import { isTrue } from './request-info.ts'
 import type { RequestInfo } from './request-info.ts'
 import { inSelection, parseSelection } from './selector.ts'
 import type { Selection } from './selector.ts'
-import { badRequest, expired, notAcceptable, tooLargeResourceVersion } from './status.ts'
+import { badRequest, expired, internalError, notAcceptable, tooLargeResourceVersion } from './status.ts'
 import type { StatusError } from './status.ts'
 import { WatchGroup } from './watch-group.ts'
 import type { Member, WatchEvent } from './watch-group.ts'
@@ -18,6 +18,10 @@ import { ServedWatch } from './watch-served.ts'
 
 /** A client that lets this much pile up is cut off; it resumes from the last revision that it has seen. */
 const pendingBytesMax = 16 * 1024 * 1024
+/** What was before is made only as far as the client takes it: so much may wait, which nobody shares with it. */
+const pastBytesMax = 256 * 1024
+/** A client that takes nothing of it for so long is given up. */
+const stalledMs = 60_000
 const bookmarkIntervalMs = 60_000
 const freshnessTimeoutMs = 3000
 /** A watch without timeoutSeconds ends between this and twice this time, as kube-apiserver's --min-request-timeout. */
@@ -64,7 +68,7 @@ export class Watches {
     const watched = { cache: cache.of(descriptor), selection, representation, join: this.#groupOf(descriptor, key, selection, representation) }
     const watch = descriptor.kept === undefined
       ? new Watch(this.#environment, watched, settings)
-      : new ServedWatch({ all: cache, cache: cache.of(descriptor), clock, descriptor, selection, representation, freshnessTimeoutMs, pendingBytesMax, ...settings })
+      : new ServedWatch({ all: cache, cache: cache.of(descriptor), clock, descriptor, selection, representation, freshnessTimeoutMs, pendingBytesMax, pastBytesMax, stalledMs, ...settings })
     return {
       status: 200,
       headers: { 'content-type': representation.watchType, 'cache-control': 'no-cache, private' },
@@ -141,6 +145,7 @@ class Watch implements Member {
   readonly #settings: WatchSettings
   #sink: Sink | undefined
   #started = false
+  #stalled: Timer | undefined
   #release: (() => void)[] = []
 
   constructor(environment: WatchEnvironment, { cache, selection, representation, join }: Watched, settings: WatchSettings) {
@@ -157,15 +162,16 @@ class Watch implements Member {
     const timer = this.#environment.clock.setTimeout(() => this.end(), this.#settings.timeoutMs)
     const abort = (): void => this.end()
     signal.addEventListener('abort', abort)
-    this.#release.push(onEnd, () => timer.cancel(), () => signal.removeEventListener('abort', abort))
+    this.#release.push(onEnd, () => timer.cancel(), () => this.#stalled?.cancel(), () => signal.removeEventListener('abort', abort))
     if (signal.aborted) return this.end()
     const arrival = this.#environment.cache.reached(this.#settings.revision)
-    if (arrival === undefined) return this.#begin()
+    const begin = (): void => void this.#begin().catch((error: unknown) => this.#fail(internalError((error as Error).message)))
+    if (arrival === undefined) return begin()
     const late = this.#environment.clock.setTimeout(() => this.#fail(tooLargeResourceVersion(this.#settings.revision, this.#environment.cache.revision)), freshnessTimeoutMs)
     this.#release.push(() => late.cancel())
     void arrival.then(() => {
       late.cancel()
-      this.#begin()
+      begin()
     })
   }
 
@@ -191,42 +197,47 @@ class Watch implements Member {
     sink.end()
   }
 
-  /** One turn of the loop from the past to the live changes: nothing falls between. */
-  #begin(): void {
+  /** What is there and what has been, as fast as the client takes it. When nothing is left, in the same turn of the loop the live changes: nothing falls between. */
+  async #begin(): Promise<void> {
     if (this.#sink === undefined) return
     const { revision, initialEvents } = this.#settings
-    if (initialEvents ?? revision === 0) this.#writeState()
-    else if (!this.#writeChanges(revision)) return
-    if (initialEvents === true) this.#writeInitialEnd()
+    const { cache } = this.#environment
+    let seen = revision === 0 || initialEvents === true ? cache.revision : revision
+    if (initialEvents ?? revision === 0) {
+      for (const entry of selected(this.#cache, this.#selection)) if (!this.#write('ADDED', this.#representation.encode(entry)) && !(await this.#caughtUp())) return
+    }
+    if (initialEvents === true) this.#write('BOOKMARK', this.#representation.bookmark(seen, { 'k8s.io/initial-events-end': 'true' }))
+    const matches = inSelection(this.#selection)
+    for (;;) {
+      const changes = this.#cache.changesAfter(seen)
+      if (changes === undefined) return this.#fail(expired(`too old resource version: ${seen} (${this.#cache.windowStart})`))
+      if (changes.length === 0) break
+      for (const change of changes) {
+        const event = change.eventFor(matches)
+        if (event !== undefined && !this.#put(lineOf(this.#representation, change, event)) && !(await this.#caughtUp())) return
+        seen = change.revision
+      }
+    }
     this.#started = true
     this.#release.push(this.#join(this))
   }
 
-  #writeState(): void {
-    for (const entry of selected(this.#cache, this.#selection)) this.#write('ADDED', this.#representation.encode(entry))
+  /** Waits until the client has taken what was written; false when the watch is over. */
+  async #caughtUp(): Promise<boolean> {
+    this.#stalled = this.#environment.clock.setTimeout(() => this.end(), stalledMs)
+    await this.#sink?.drained()
+    this.#stalled.cancel()
+    return this.#sink !== undefined
   }
 
-  #writeChanges(after: number): boolean {
-    if (after === 0) return true
-    const changes = this.#cache.changesAfter(after)
-    if (changes === undefined) {
-      this.#fail(expired(`too old resource version: ${after} (${this.#cache.windowStart})`))
-      return false
-    }
-    const matches = inSelection(this.#selection)
-    for (const change of changes) {
-      const event = change.eventFor(matches)
-      if (event !== undefined) this.#sink?.write(lineOf(this.#representation, change, event))
-    }
-    return true
+  #write(type: string, object: Buffer): boolean {
+    return this.#put(this.#representation.event(type, object))
   }
 
-  #writeInitialEnd(): void {
-    this.#write('BOOKMARK', this.#representation.bookmark(this.#environment.cache.revision, { 'k8s.io/initial-events-end': 'true' }))
-  }
-
-  #write(type: string, object: Buffer): void {
-    this.#sink?.write(this.#representation.event(type, object))
+  /** Returns whether the client keeps up. */
+  #put(line: Buffer): boolean {
+    this.#sink?.write(line)
+    return this.#sink !== undefined && this.#sink.pendingBytes <= pastBytesMax
   }
 
   #fail(error: StatusError): void {

@@ -42,6 +42,8 @@ type Outgoing = ServerResponse | Http2ServerResponse
 const handshakeTimeoutMs = 10_000
 const headersTimeoutMs = 20_000
 const bodyTimeoutMs = 60_000
+/** A client that has not taken the end of a stream in time is cut off. */
+const lastBytesTimeoutMs = 60_000
 /** Longer than clients keep idle connections, so that it is they who close them. */
 const keepAliveTimeoutMs = 180_000
 const streamsMax = 1000
@@ -219,17 +221,20 @@ function readBody(incoming: Incoming, bytesMax: number, clock: Clock): Promise<B
   const tooLarge = (): StatusError => new StatusError(413, 'RequestEntityTooLarge', `Request entity too large: limit is ${bytesMax} bytes`)
   if (Number(incoming.headers['content-length'] ?? 0) > bytesMax) return Promise.reject(tooLarge())
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = []
+    let chunks: Buffer[] = []
     let length = 0
-    const timer = clock.setTimeout(() => reject(new StatusError(408, 'Timeout', `the body did not arrive within ${bodyTimeoutMs / 1000} s`)), bodyTimeoutMs)
     const refuse = (error: Error): void => {
       timer.cancel()
+      // Neither what has come is kept nor what comes still, for the client may leave its request open for ever.
+      length = Infinity
+      chunks = []
       reject(error)
     }
+    const timer = clock.setTimeout(() => refuse(new StatusError(408, 'Timeout', `the body did not arrive within ${bodyTimeoutMs / 1000} s`)), bodyTimeoutMs)
     incoming.on('data', (chunk: Buffer) => {
       length += chunk.length
-      if (length > bytesMax) refuse(tooLarge())
-      else chunks.push(chunk)
+      if (length <= bytesMax) chunks.push(chunk)
+      else if (length !== Infinity) refuse(tooLarge())
     })
     incoming.on('end', () => {
       timer.cancel()
@@ -247,10 +252,10 @@ async function send(reply: Reply, incoming: Incoming, outgoing: Outgoing, clock:
   const response = outgoing as ServerResponse
   response.writeHead(reply.status, reply.headers)
   if (isHead) response.end()
-  else body(sinkOf(outgoing))
+  else body(sinkOf(outgoing, clock))
 }
 
-function sinkOf(outgoing: Outgoing): Sink {
+function sinkOf(outgoing: Outgoing, clock: Clock): Sink {
   const response = outgoing as ServerResponse
   // HTTP/2's own stream knows what is still to be sent, and takes it at once; the compatible response before it does neither.
   const stream = ('stream' in outgoing ? outgoing.stream : response) as ServerResponse
@@ -271,6 +276,10 @@ function sinkOf(outgoing: Outgoing): Sink {
     end: () => {
       if (isOpen) stream.end()
       isOpen = false
+      if (stream.writableLength === 0) return
+      // What waits is held for a client that may never take it.
+      const timer = clock.setTimeout(() => void stream.destroy(), lastBytesTimeoutMs)
+      stream.once('close', () => timer.cancel())
     },
   }
 }
