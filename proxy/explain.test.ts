@@ -56,6 +56,19 @@ port http 80/TCP
   await t.rejects(explainService({ client: api.client, nodeName: 'node-1', nftables, service: 'none' }), { message: /none/ })
 })
 
+t.test('source ranges are explained', async (t) => {
+  const { api, nftables, stop } = await started()
+  t.teardown(stop)
+  const explained = async (loadBalancerSourceRanges: string[]): Promise<string> => {
+    const balanced = service('balanced', { clusterIP: '10.96.0.57', type: 'LoadBalancer', loadBalancerSourceRanges })
+    api.putService({ ...balanced, status: { loadBalancer: { ingress: [{ ip: '203.0.113.80' }] } } })
+    return explainService({ client: api.client, nodeName: 'node-1', nftables, service: 'balanced' })
+  }
+  t.match(await explained(['192.0.2.0/24', '10.0.0.0/8']), 'loadBalancer 203.0.113.80 tcp 80 ─► refused: it has no endpoints, for clients of 192.0.2.0/24, 10.0.0.0/8 alone\n')
+  t.match(await explained(['nonsense']), 'for no client: no source range can be read')
+  t.notMatch(await explained([]), 'for clients of')
+})
+
 t.test('the model says where packets go', async (t) => {
   const { nftables, stop } = await started()
   t.teardown(stop)

@@ -78,7 +78,7 @@ function frontendLines(id: string, target: Target, have: Have | undefined): stri
   const frontend = parseFrontendId(id)
   const key = frontendKey(frontend)
   const { services: map, endpoints } = mapsOf(familyOf(frontend.address).digit, frontend.inside)
-  const lines = [`  ${target.kind}${frontend.inside ? ' for clients on this node' : ''} ${key} ─► ${meaning(target)}`]
+  const lines = [`  ${target.kind}${frontend.inside ? ' for clients on this node' : ''} ${key} ─► ${meaning(target)}${clientsOf(target)}`]
   if (have === undefined) return lines
   const present = have.sets.get(map)?.get(key)
   if (present !== target.chain) return [...lines, `    the kernel's map ${map} has ${present ?? 'nothing'}, not ${target.chain}`]
@@ -96,6 +96,13 @@ function meaning({ chain, endpoints }: Target): string {
   if (chain === 'drop') return 'dropped: its policy is Local and no endpoint is on this node'
   if (endpoints.length === 0) return 'refused: it has no endpoints'
   return `one of ${endpoints.length} at random${chain.endsWith('-sticky') ? ', then the same for each client' : ''}`
+}
+
+/** Whom source ranges let in; others are dropped. */
+function clientsOf({ members }: Target): string {
+  if (!members.some(({ set }) => set.startsWith('ranged'))) return ''
+  const prefixes = members.flatMap(({ set, key }) => (set.startsWith('source-range') ? (key.split(' ').at(-1) ?? []) : []))
+  return prefixes.length === 0 ? ', for no client: no source range can be read' : `, for clients of ${prefixes.join(', ')} alone`
 }
 
 interface Using {
