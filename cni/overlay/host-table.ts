@@ -7,12 +7,13 @@
  *     chain postrouting { type nat hook postrouting priority srcnat; ip saddr 10.244.0.0/24 ip daddr != @pods masquerade }
  *     chain prerouting { type filter hook prerouting priority raw; ip daddr 10.90.0.1 udp dport 4789 notrack; ip daddr 10.96.0.10 notrack; ip saddr 10.96.0.10 notrack }
  *     chain output { type filter hook output priority raw; ip saddr 10.90.0.1 udp dport 4789 notrack; … the same }
+ *     chain forward { type filter hook forward priority filter; ct state new iifname "fw*" fib saddr . iif oif 0 drop }
  *   }
  *
  * Services need no exception: what is sent to one has an endpoint's address by then. Other hosts are outside: their links need not carry our pods'
  * addresses.
  */
-import { differs, drop, equal, isIn, masquerade, notIn, notrack, priorities, sameRule, sameSet } from '../../netlink/nftables/index.ts'
+import { differs, drop, equal, has, isIn, masquerade, notIn, notrack, priorities, sameRule, sameSet } from '../../netlink/nftables/index.ts'
 import type { Chain, ChainSpec, ElementSpec, Operation, RuleSpec, Ruleset, SetSpec, TableId } from '../../netlink/nftables/index.ts'
 import { familyOf } from './want.ts'
 import type { Family, Host } from './want.ts'
@@ -62,6 +63,8 @@ function wantHostTable(family: Family, { own, peers, clusterDns, tunnel: ends, e
   const forged: RuleSpec[] = encryptedLink === undefined ? [] : [
     { statements: [isIn([source], pods.name), ...ours.map((cidr) => differs(source, cidr)), differs('meta iifname', encryptedLink), drop] },
   ]
+  // a pod speaks in its own name only: for IPv6 there is no rp_filter, and policies go by the address that a packet says it is from
+  const spoofed: RuleSpec = { statements: [has('ct state', 'new'), equal('meta iifname', 'fw*'), equal('fib saddr . iif oif', 0), drop] }
   return {
     table: hostTableId(family),
     pods,
@@ -73,6 +76,7 @@ function wantHostTable(family: Family, { own, peers, clusterDns, tunnel: ends, e
       },
       { chain: { name: 'prerouting', base: { type: 'filter', hook: 'prerouting', priority: priorities.raw, policy: 'accept' } }, rules: [...forged, ...outer(destination), ...untracked] },
       { chain: { name: 'output', base: { type: 'filter', hook: 'output', priority: priorities.raw, policy: 'accept' } }, rules: [...outer(source), ...untracked] },
+      { chain: { name: 'forward', base: { type: 'filter', hook: 'forward', priority: priorities.filter, policy: 'accept' } }, rules: ours.length === 0 ? [] : [spoofed] },
     ],
   }
 }

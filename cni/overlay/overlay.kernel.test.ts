@@ -113,6 +113,33 @@ t.test('what others delete comes back', async (t) => {
   t.ok(await eventually(() => rules() === 1), 'the table')
 })
 
+t.test('a pod that sends from an address that is not its own is not heard', async (t) => {
+  await using underlay = new Underlay()
+  const one = underlay.addHost(1)
+  await underlay.start(one, 'vxlan')
+  for (const name of ['a', 'b']) {
+    one.addPod(name)
+    t.match(await one.add(name, configOf(one)), { status: 0 })
+  }
+  // as some distributions have it
+  writeSysctl('ipv4/conf/all/rp_filter', 2, { netns: one.netns })
+  // one that nobody has, and another pod's
+  one.addPod('c')
+  t.match(await one.add('c', configOf(one)), { status: 0 })
+  await one.run('a', 'sh', '-c', 'ip addr add 10.244.1.4/32 dev eth0; ip addr add fd00:10:244:1::4/128 dev eth0 nodad; ip addr add 10.244.1.99/32 dev eth0; ip addr add fd00:10:244:1::99/128 dev eth0 nodad')
+  const heard = async (): Promise<number> => {
+    const { stdout } = await one.run('b', 'sh', '-c', "sed -n 's/^Icmp6InEchos *//p' /proc/net/snmp6; awk '/^Icmp:/ { value = $10 } END { print value }' /proc/net/snmp")
+    return stdout.trim().split('\n').reduce((sum, line) => sum + Number(line), 0)
+  }
+  const before = await heard()
+  for (const [from, to] of [['10.244.1.99', '10.244.1.3'], ['10.244.1.4', '10.244.1.3'], ['fd00:10:244:1::99', 'fd00:10:244:1::3'], ['fd00:10:244:1::4', 'fd00:10:244:1::3']] as const) {
+    await one.run('a', 'ping', '-c', '2', '-i', '0.2', '-W', '1', '-I', from, to)
+    t.equal(await heard(), before, from)
+  }
+  for (const to of ['10.244.1.3', 'fd00:10:244:1::3']) t.match(await one.run('a', 'ping', '-c', '1', '-W', '1', to), { status: 0 }, 'from its own it is')
+  t.equal(await heard(), before + 2)
+})
+
 t.test('pods leave the cluster with the address of their host, and each other with their own', async (t) => {
   await using underlay = new Underlay()
   const [one, two] = [underlay.addHost(1), underlay.addHost(2)]
