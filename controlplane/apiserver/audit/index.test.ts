@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs'
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, renameSync, rmSync, statSync, utimesSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -99,4 +99,30 @@ await t.test('a full file steps aside, and old ones go', async (t) => {
   await clock.advance(1000)
   t.same(names(), ['audit.log'], 'and none that is older than a week')
   file.close()
+})
+
+await t.test('a file that cannot step aside is written to all the same, and no other file is', async (t) => {
+  const clock = new FakeClock()
+  const place = join(folder, 'held')
+  mkdirSync(place)
+  const path = join(place, 'audit.log')
+  const file = new LogFile({ path, maxSize: 1 }, clock, silentLogger)
+  const write = async (): Promise<void> => {
+    file.append('x'.repeat(900_000))
+    await clock.advance(1000)
+  }
+  await write()
+  // What moves files aside by itself, as logrotate does; then nothing can be made where the file was.
+  renameSync(path, join(folder, 'moved.log'))
+  rmSync(place, { recursive: true })
+  await write()
+  const bystander = openSync(join(folder, 'bystander'), 'w')
+  await write()
+  file.append('late')
+  file.close()
+  file.append('too late')
+  await clock.advance(1000)
+  t.equal(statSync(join(folder, 'bystander')).size, 0)
+  t.equal(statSync(join(folder, 'moved.log')).size, 3 * 900_001 + 5)
+  t.doesNotThrow(() => closeSync(bystander), 'it is still open')
 })

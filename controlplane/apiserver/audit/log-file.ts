@@ -1,5 +1,5 @@
 // The file of the audit log: lines are appended together, and a file that is full steps aside under its time, as kube-apiserver's --audit-log-* flags have it.
-import { closeSync, openSync, readdirSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
 import { basename, dirname, extname, join } from 'node:path'
 import type { Clock } from '../../../api/clock.ts'
 import type { Logger } from '../../../api/log.ts'
@@ -26,6 +26,7 @@ export class LogFile {
   #file: number
   #bytes = 0
   #lines: string[] = []
+  #isClosed = false
 
   constructor(options: LogFileOptions, clock: Clock, log: Logger) {
     this.#options = options
@@ -35,12 +36,14 @@ export class LogFile {
   }
 
   append(line: string): void {
+    if (this.#isClosed) return
     this.#lines.push(line)
     if (this.#lines.length === 1) this.#clock.setTimeout(() => this.flush(), flushMs)
   }
 
   close(): void {
     this.flush()
+    this.#isClosed = true
     if (this.#file > 2) closeSync(this.#file)
   }
 
@@ -48,12 +51,17 @@ export class LogFile {
     if (this.#lines.length === 0) return
     const text = Buffer.from(`${this.#lines.join('\n')}\n`)
     this.#lines = []
+    const { path, maxSize = 100 } = this.#options
     try {
-      if (this.#bytes > 0 && this.#bytes + text.length > (this.#options.maxSize ?? 100) * 2 ** 20) this.#rotate()
+      if (this.#bytes > 0 && this.#bytes + text.length > maxSize * 2 ** 20) this.#rotate()
+    } catch (error) {
+      this.#log.error('the audit log cannot step aside and grows on', { path, error })
+    }
+    try {
       writeSync(this.#file, text)
       this.#bytes += text.length
     } catch (error) {
-      this.#log.error('the audit log cannot be written', { path: this.#options.path, error })
+      this.#log.error('the audit log cannot be written', { path, error })
     }
   }
 
@@ -71,9 +79,13 @@ export class LogFile {
     if (path === '-') return
     const ending = extname(path)
     const start = `${basename(path, ending)}-`
-    closeSync(this.#file)
-    renameSync(path, join(dirname(path), `${start}${new Date(this.#clock.now()).toISOString().replaceAll(':', '-').replace('Z', '')}${ending}`))
+    const aside = join(dirname(path), `${start}${new Date(this.#clock.now()).toISOString().replaceAll(':', '-').replace('Z', '')}${ending}`)
+    // Somebody else may have moved it away already.
+    if (existsSync(path)) renameSync(path, aside)
+    // Closed only when there is another: a number that is closed may be another file's the next moment.
+    const full = this.#file
     this.#file = this.#open()
+    closeSync(full)
     const older = readdirSync(dirname(path)).filter((name) => name.startsWith(start) && name.endsWith(ending) && /^\d{4}-\d\d-\d\dT[\d.-]+$/.test(name.slice(start.length, name.length - ending.length)))
     for (const [age, name] of older.sort().toReversed().entries()) {
       const file = join(dirname(path), name)
