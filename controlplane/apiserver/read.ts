@@ -96,6 +96,7 @@ export class Reader {
     const wanted = parseRevision(query.get('resourceVersion'))
     const token = query.get('continue') ?? ''
     checkListOptions(match, wanted, token)
+    if (query.has('sendInitialEvents')) throw badRequest('sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list')
     if (token !== '') {
       const { revision, start } = decodeContinue(token)
       return this.#pageAt(descriptor, selection, revision, limit, start)

@@ -17,6 +17,8 @@ t.test('strangers get health, version and the CA, and nothing else', async (t) =
   const { server } = await startTestServer(t)
   const stranger = (path: string, token = ''): ReturnType<typeof askOver> => askOver(t, server.adminKubeconfig(), 'GET', path, undefined, token)
   for (const path of ['/livez', '/readyz', '/healthz']) t.equal((await stranger(path)).text, 'ok', path)
+  t.equal((await stranger('/readyz?verbose')).text, '[+]ping ok\n[+]etcd ok\nreadyz check passed\n')
+  t.equal((await stranger('/livez?verbose')).text, '[+]ping ok\nlivez check passed\n')
   t.match((await stranger('/version')).body, { major: '1', minor: '35' })
   t.equal((await stranger('/cacerts')).text, server.caCertificate)
   for (const path of ['/api', '/apis', '/api/v1/pods', '/api/v1/namespaces/kube-system/secrets', '/openapi/v2', '/metrics', '/nowhere']) {

@@ -1,5 +1,5 @@
 // YAML as Kubernetes reads it (sigs.k8s.io/yaml): what JSON could say, with octal numbers as `0644` and integers of 64 bits.
-import { CORE_SCHEMA, defineScalarTag, DUMP_SCHEMA, dump, intCoreTag, load, NOT_RESOLVED } from 'js-yaml'
+import { CORE_SCHEMA, defineScalarTag, DUMP_SCHEMA, dump, intCoreTag, load, NOT_RESOLVED, YAMLException } from 'js-yaml'
 import { exactInteger } from './json.ts'
 import { badRequest } from './status.ts'
 
@@ -27,14 +27,27 @@ const writeSchema = DUMP_SCHEMA.withTags(defineScalarTag<bigint>('tag:yaml.org,2
 
 const depthMax = 500
 
-/** Reads YAML from outside: a 400 for what is none, what JSON cannot say, and what aliases make far larger than it is. */
+/** Reads YAML from outside: a 400 for what is none, what JSON cannot say, and what aliases make far larger than it is. Of a key given twice the last counts. */
 export function parseYaml(text: string): unknown {
   const budget = { left: 10_000 + 4 * text.length }
   try {
-    return expanded(load(text, { schema: readSchema }) ?? null, budget, 0)
+    return expanded(load(text, { schema: readSchema, json: true }) ?? null, budget, 0)
   } catch (error) {
     throw badRequest(`the object provided is not valid YAML: ${(error as Error).message}`)
   }
+}
+
+/** The first key that a mapping has twice, in the words of Go's reader; nothing where there is none, or no YAML. */
+export function duplicateKey(text: string): string[] {
+  try {
+    load(text, { schema: readSchema })
+  } catch (error) {
+    if (!(error instanceof YAMLException) || !error.reason.startsWith('duplicated mapping key') || error.mark === undefined) return []
+    const key = /[^\s:,{}]+/y
+    key.lastIndex = error.mark.position
+    return [`line ${error.mark.line + 1}: key ${JSON.stringify(key.exec(text)?.[0] ?? '')} already set in map`]
+  }
+  return []
 }
 
 /** A copy in which nothing stands twice by reference. */

@@ -10,6 +10,7 @@ import { strategicMerge } from '../patch/strategic.ts'
 import { isTrue } from '../request-info.ts'
 import { checkFields, strictMessage } from '../schema/index.ts'
 import { badRequest, invalid, unsupportedMediaType } from '../status.ts'
+import { duplicateKey } from '../yaml.ts'
 import type { Call } from './call.ts'
 import { duplicateFields } from './duplicate-fields.ts'
 
@@ -26,7 +27,7 @@ export async function readObject(call: Call): Promise<ApiObject> {
   const validation = validationOf(request)
   const bytes = await request.readBody(bodyBytesMax)
   const type = request.headers['content-type']
-  const duplicates = validation === 'Ignore' || !isJson(type) ? [] : duplicateFields(bytes.toString())
+  const duplicates = validation === 'Ignore' ? [] : duplicatesOf(bytes, type)
   return checked(call, toObject(decodeBody(bytes, type), descriptor), duplicates)
 }
 
@@ -48,10 +49,12 @@ export async function readConfiguration(call: Call, kind: Pick<ResourceDescripto
   if ((request.query.get('fieldManager') ?? '') === '') {
     throw invalid({ group: 'meta.k8s.io', kind: 'PatchOptions' }, '', [{ field: 'fieldManager', type: 'FieldValueRequired', detail: 'is required for apply patch' }])
   }
-  const decoded = decodeBody(await request.readBody(bodyBytesMax), applyType)
+  const validation = validationOf(request)
+  const bytes = await request.readBody(bodyBytesMax)
+  const decoded = decodeBody(bytes, applyType)
   if (isRecord(decoded) && (decoded['apiVersion'] === undefined || decoded['kind'] === undefined)) throw badRequest('the applied configuration must say its apiVersion and kind')
   const object = toObject(decoded, kind)
-  const config = kind.kind === descriptor.kind ? checked(call, object, []) : object
+  const config = kind.kind === descriptor.kind ? checked(call, object, validation === 'Ignore' ? [] : duplicatesOf(bytes, applyType)) : object
   if (config.metadata.managedFields !== undefined) throw badRequest('metadata.managedFields must be nil')
   return { config, force: isTrue(request.query.get('force')) }
 }
@@ -68,7 +71,7 @@ export async function readPatch(call: Call, kind: Pick<ResourceDescriptor, 'grou
   if (type === strategicType && descriptor.schema !== undefined && kind.kind === descriptor.kind) throw unsupportedMediaType(type, ['application/json-patch+json', 'application/merge-patch+json', applyType])
   const apply = patchOf(type, kind.kind)
   const text = (await request.readBody(bodyBytesMax)).toString()
-  const duplicates = validation === 'Ignore' ? [] : duplicateFields(text)
+  const duplicates = validation === 'Ignore' ? [] : duplicateFields(text).map(twice)
   const patch = parseJson(text)
   return (current) => {
     const patched = toObject(apply(current, patch), kind)
@@ -96,7 +99,7 @@ function patchOf(type: string, kind: string): (current: unknown, patch: unknown)
 function checked(call: Call, object: ApiObject, duplicates: readonly string[]): ApiObject {
   const validation = validationOf(call.request)
   const unknown = checkFields(call.descriptor, object)
-  const complaints = [...duplicates.map((field) => `duplicate field "${field}"`), ...unknown]
+  const complaints = [...duplicates, ...unknown]
   if (complaints.length === 0 || validation === 'Ignore') return object
   if (validation === 'Strict') throw badRequest(strictMessage(call.descriptor, complaints.slice(0, namedMax)))
   for (const complaint of complaints.slice(0, namedMax)) {
@@ -112,8 +115,15 @@ function validationOf({ query }: HttpRequest): Validation {
   throw badRequest(`fieldValidation: Unsupported value: "${wanted}": supported values: "Ignore", "Strict", "Warn"`)
 }
 
-function isJson(type: string | undefined): boolean {
-  return type === undefined || /^application\/json\b/.test(type)
+/** What a body says twice, each as a complaint. */
+function duplicatesOf(bytes: Buffer, type = 'application/json'): string[] {
+  const text = bytes.toString()
+  if (/^application\/json\b/.test(type) || (type === applyType && /^\s*\{/.test(text))) return duplicateFields(text).map(twice)
+  return /yaml/.test(type) ? duplicateKey(text) : []
+}
+
+function twice(field: string): string {
+  return `duplicate field "${field}"`
 }
 
 /** Options of a deletion, in the body or the query. */

@@ -55,6 +55,7 @@ export function discover({ registry, remote, serverAddress }: Discoverable, requ
     if (aggregated !== undefined) return aggregatedReply(isCore ? coreGroup(registry) : groupsOf(registry, remote), aggregated, request)
     return reply(isCore ? coreVersions(registry, serverAddress) : { kind: 'APIGroupList', apiVersion: 'v1', groups: [...groupsOf(registry, remote)].map(([name, versions]) => groupOf(name, versions)) })
   }
+  if (path === '') return reply({ paths: rootPaths(registry, remote) })
   const [, root, ...rest] = path.split('/')
   if (root === 'api' && rest.length === 1) return resourceList(registry, '', rest[0] ?? '')
   if (root !== 'apis') return undefined
@@ -62,6 +63,14 @@ export function discover({ registry, remote, serverAddress }: Discoverable, requ
   const versions = rest.length === 1 && group !== '' ? groupsOf(registry, remote).get(group) : undefined
   if (versions !== undefined) return reply({ kind: 'APIGroup', apiVersion: 'v1', ...groupOf(group, versions) })
   return rest.length === 2 && group !== '' ? resourceList(registry, group, version ?? '') : undefined
+}
+
+const otherPaths = ['/.well-known/openid-configuration', '/api', '/api/v1', '/apis', '/healthz', '/livez', '/metrics', '/openapi/v2', '/openapi/v3', '/openid/v1/jwks', '/readyz', '/version']
+
+/** What `/` lists. */
+function rootPaths(registry: Registry, remote: Discoverable['remote']): string[] {
+  const groups = [...groupsOf(registry, remote)].flatMap(([group, versions]) => [`/apis/${group}`, ...versions.map(({ version }) => `/apis/${group}/${version}`)])
+  return [...otherPaths, ...groups].toSorted()
 }
 
 function reply(value: unknown, headers: Readonly<Record<string, string>> = {}): Reply {

@@ -98,16 +98,14 @@ async function upstreamOf({ aggregation, serving }: HandlerOptions, { user, info
 }
 
 /** What strangers may know. */
-function openPaths({ caCertificate, notReady }: HandlerOptions, { path, method }: HttpRequest): Reply | undefined {
+function openPaths({ caCertificate, notReady }: HandlerOptions, { path, method, query }: HttpRequest): Reply | undefined {
   if (method !== 'GET' && method !== 'HEAD') return undefined
   switch (path.replace(/(?<=.)\/$/, '')) {
     case '/livez':
-      return textReply(200, 'ok')
+      return healthReply('livez', query, undefined)
     case '/healthz':
-    case '/readyz': {
-      const reason = notReady()
-      return reason === undefined ? textReply(200, 'ok') : textReply(503, `not ready: ${reason}\n`)
-    }
+    case '/readyz':
+      return healthReply(path.replaceAll('/', ''), query, notReady())
     case '/version':
       return jsonReply(200, version)
     case '/cacerts':
@@ -115,6 +113,15 @@ function openPaths({ caCertificate, notReady }: HandlerOptions, { path, method }
     default:
       return undefined
   }
+}
+
+/** With `verbose` what was looked at, as kube-apiserver lists it; its check `etcd` is that of the store, whichever it is. */
+function healthReply(of: string, query: URLSearchParams, reason: string | undefined): Reply {
+  const code = reason === undefined ? 200 : 503
+  if (!query.has('verbose')) return textReply(code, reason === undefined ? 'ok' : `not ready: ${reason}\n`)
+  const store = reason === undefined ? '[+]etcd ok' : `[-]etcd failed: ${reason}`
+  const lines = ['[+]ping ok', ...(of === 'livez' ? [] : [store]), `${of} check ${reason === undefined ? 'passed' : 'failed'}`]
+  return textReply(code, `${lines.join('\n')}\n`)
 }
 
 /** Who asks, and for what. */

@@ -1,7 +1,10 @@
 // Subresources that are a part of the object: of what the client sends, only that part counts.
-import { isRecord } from '../object.ts'
+import type { PodSpec } from '../../../api/types.ts'
+import type { FieldError } from '../descriptor.ts'
+import { equalJson, isRecord } from '../object.ts'
 import type { ApiObject } from '../object.ts'
-import { badRequest } from '../status.ts'
+import { qosClass } from '../resources/strategies/pod.ts'
+import { badRequest, invalid } from '../status.ts'
 
 type Json = Record<string, unknown>
 
@@ -28,14 +31,40 @@ export function withEphemeralContainers(wanted: ApiObject, current: ApiObject): 
   return { ...current, metadata: { ...current.metadata, ...revisionOf(wanted) }, spec: { ...specOf(current), ephemeralContainers: next } }
 }
 
-/** `pods/resize`: the resources of containers that are there. */
+/** `pods/resize`: the resources of containers that are there, also of those that start first and stay. */
 export function withResources(wanted: ApiObject, current: ApiObject): ApiObject {
-  const resized = listOf(specOf(wanted), 'containers')
-  const containers = listOf(specOf(current), 'containers').map((container) => {
-    const { resources } = resized.find(({ name }) => name === container['name']) ?? {}
-    return isRecord(resources) ? { ...container, resources } : container
-  })
-  return { ...current, metadata: { ...current.metadata, ...revisionOf(wanted) }, spec: { ...specOf(current), containers } }
+  const spec = { ...specOf(current) }
+  const wrong: FieldError[] = []
+  for (const field of ['containers', 'initContainers']) {
+    if (!Array.isArray(spec[field])) continue
+    const resized = listOf(specOf(wanted), field)
+    spec[field] = listOf(spec, field).map((container, i) => {
+      const { resources } = resized.find(({ name }) => name === container['name']) ?? {}
+      if (!isRecord(resources) || equalJson(resources, container['resources'] ?? {})) return container
+      wrong.push(...resizeErrors(resources, container, `spec.${field}[${i}].resources`, field === 'containers' || container['restartPolicy'] === 'Always'))
+      return { ...container, resources }
+    })
+  }
+  const [before, after] = [specOf(current), spec].map((one) => qosClass(one as unknown as PodSpec))
+  if (wrong.length === 0 && before !== after) wrong.push({ field: 'spec', type: 'FieldValueInvalid', value: after, detail: 'Pod QOS Class may not change as a result of resizing' })
+  if (wrong.length > 0) throw invalid({ group: '', kind: 'Pod' }, current.metadata.name ?? '', wrong)
+  return { ...current, metadata: { ...current.metadata, ...revisionOf(wanted) }, spec }
+}
+
+const resizable = new Set(['cpu', 'memory'])
+
+function resizeErrors(resources: Json, container: Json, at: string, mayBeResized: boolean): FieldError[] {
+  const errors: FieldError[] = []
+  const forbid = (detail: string): void => void errors.push({ field: at, type: 'FieldValueForbidden', detail })
+  if (!mayBeResized) forbid('resources of a non-sidecar init container may not be changed')
+  const old = isRecord(container['resources']) ? container['resources'] : {}
+  for (const list of ['requests', 'limits']) {
+    const [now, then] = [resources[list], old[list]].map((one) => (isRecord(one) ? one : {})) as [Json, Json]
+    const names = new Set([...Object.keys(now), ...Object.keys(then)])
+    if ([...names].some((name) => !resizable.has(name) && !equalJson(now[name], then[name]))) forbid('only cpu and memory resources are mutable')
+    if (Object.keys(then).some((name) => resizable.has(name) && now[name] === undefined)) forbid(`resource ${list} cannot be removed`)
+  }
+  return errors
 }
 
 /** Who a configuration is about, and nothing else of it. */
