@@ -1,5 +1,5 @@
 // The SQLite file: how it is opened, what is in it, and what can be wrong with it.
-import { mkdirSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { StoreError } from './store.ts'
@@ -43,6 +43,8 @@ export function openDatabase(directory: string): DatabaseSync {
   let database: DatabaseSync | undefined
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 })
+    // Secrets are in it, and SQLite gives its log the mode of the file.
+    closeSync(openSync(file, 'a', 0o600))
     database = new DatabaseSync(file, { timeout: 500 })
     // An exclusive lock needs no shared memory file and goes away with the process, however that ends.
     database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA auto_vacuum = INCREMENTAL')

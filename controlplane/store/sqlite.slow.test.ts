@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { chmodSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
 import { openSqliteStore } from './index.ts'
@@ -74,6 +74,15 @@ t.test('a database file that lost its end is reported, not served', async (t) =>
   const file = `${directory}/state.db`
   truncateSync(file, statSync(file).size - 8 * 4096)
   t.throws(() => openSqliteStore(directory), { code: 'corrupt' })
+})
+
+t.test('nobody else may read what is stored, whoever made the directory', async (t) => {
+  const directory = t.testdir()
+  chmodSync(directory, 0o755)
+  const store = openSqliteStore(directory)
+  await store.create('/a', Buffer.from('secret'))
+  t.same(readdirSync(directory).sort().map((name) => [name, statSync(`${directory}/${name}`).mode & 0o777]), [['state.db', 0o600], ['state.db-wal', 0o600]])
+  await store.close()
 })
 
 t.test('a directory that cannot be made is a sentence', (t) => {
