@@ -116,8 +116,15 @@ export class Reader {
       return served(descriptor, cache.prefix, rest, selection, revision, limit)
     }
     const prefix = cache.descriptor.namespaced && selection.namespace !== '' ? `${cache.prefix}${selection.namespace}/` : cache.prefix
+    const all = { revision, ...(start === undefined ? {} : { after: start }) }
     try {
-      const { entries } = await this.#store.range(prefix, { revision, ...(start === undefined ? {} : { after: start }) })
+      // Only as much is read as is shown: who reads in pages while others write would read the rest with each of them.
+      if (descriptor.kept === undefined && selection.matches === undefined && selection.name === undefined && limit !== Infinity) {
+        const { entries, remaining } = await this.#store.range(prefix, { ...all, limit })
+        const page = entries.map((entry) => this.#entryOf(cache, entry.key, entry.modRevision, entry.value))
+        return { entries: page, revision, ...(remaining === 0 ? {} : { next: keyOf(cache.prefix, page.at(-1) as Entry), remaining }) }
+      }
+      const { entries } = await this.#store.range(prefix, all)
       const past = entries.map((entry) => this.#entryOf(cache, entry.key, entry.modRevision, entry.value))
       return await served(descriptor, cache.prefix, descriptor.kept === undefined ? past.filter(inSelection(selection)) : past, selection, revision, limit)
     } catch (error) {

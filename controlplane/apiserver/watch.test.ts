@@ -4,6 +4,7 @@ import { FakeClock, systemClock } from '../../api/clock.ts'
 import { WatchCache } from './cache/index.ts'
 import type { ResourceDescriptor } from './descriptor.ts'
 import type { Sink } from './http.ts'
+import { openMemoryStore } from '../store/index.ts'
 import type { ApiServer } from './index.ts'
 import { builtinResources } from './resources/index.ts'
 import { admin, ask, startTestServer } from './test-support/server.ts'
@@ -147,6 +148,26 @@ t.test('pages of a list are of one revision while others write, until it is forg
   await ask(server, 'POST', path, configMap('one-more', 'yes'))
   await store.compact(await store.currentRevision())
   t.match(await ask(server, 'GET', `${path}?limit=7&continue=${encodeURIComponent(late.continue ?? '')}`), { status: 410, body: { reason: 'Expired' } })
+})
+
+t.test('a page of the past costs what is on it, not what follows', async (t) => {
+  const store = openMemoryStore()
+  const range = store.range.bind(store)
+  let read = 0
+  store.range = async (prefix, options) => {
+    const found = await range(prefix, options)
+    read += found.entries.length
+    return found
+  }
+  const { server } = await startTestServer(t, { store })
+  for (let i = 0; i < 100; i++) await ask(server, 'POST', path, configMap(`p-${i}`, 'yes'))
+  const first = (await ask(server, 'GET', `${path}?limit=5`)).body['metadata'] as { continue: string; remainingItemCount: number }
+  await ask(server, 'POST', path, configMap('later', 'yes'))
+  read = 0
+  const { body } = await ask(server, 'GET', `${path}?limit=5&continue=${first.continue}`)
+  t.match(body, { metadata: { remainingItemCount: first.remainingItemCount - 5 } })
+  t.equal((body['items'] as unknown[]).length, 5)
+  t.equal(read, 5)
 })
 
 t.test('what is there comes only as fast as a client takes it, with nothing missing, and who takes nothing is given up', async (t) => {
