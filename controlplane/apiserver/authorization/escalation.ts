@@ -4,7 +4,7 @@ import type { PolicyRule, RoleBinding } from '../../../api/types.ts'
 import type { ResourceDescriptor, UserInfo } from '../descriptor.ts'
 import type { ApiObject } from '../object.ts'
 import { equalJson } from '../object.ts'
-import { forbidden } from '../status.ts'
+import { forbidden, notFound } from '../status.ts'
 import type { Authorizer } from './rbac.ts'
 
 const group = 'rbac.authorization.k8s.io'
@@ -26,6 +26,8 @@ export function checkEscalation(authorizer: Authorizer, descriptor: ResourceDesc
   const { roleRef, subjects } = object as unknown as RoleBinding
   if (old !== undefined && equalJson(subjects, old['subjects']) && equalJson(roleRef, old['roleRef'])) return
   if (roleRef === undefined || may('bind', roleRef.kind === 'Role' ? 'roles' : 'clusterroles', roleRef.name)) return
+  // Of a role that is not there nobody knows what it will give.
+  if (!authorizer.hasRole(roleRef.kind, roleRef.name, namespace)) throw notFound({ group, plural: roleRef.kind === 'Role' ? 'roles' : 'clusterroles' }, roleRef.name)
   refuse(authorizer, descriptor, object, authorizer.rulesOfRole(roleRef.kind, roleRef.name, namespace), user)
 }
 

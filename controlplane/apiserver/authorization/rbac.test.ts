@@ -101,6 +101,7 @@ t.test('nobody gives what they do not have', async (t) => {
   const to = (name: string) => ({ subjects: [{ kind: 'User', apiGroup: group, name: 'greg' }], roleRef: { apiGroup: group, kind: 'ClusterRole', name } })
   t.match(await make('rolebindings', 'RoleBinding', to('cluster-admin')), { status: 403 })
   t.match(await make('rolebindings', 'RoleBinding', to('granter')), { status: 201 })
+  t.match(await make('rolebindings', 'RoleBinding', to('made-later')), { status: 404, body: { message: /clusterroles.* "made-later" not found/ } }, 'nor what they will get unseen')
 })
 
 t.test('acting as somebody else takes a permission of its own', async (t) => {

@@ -55,6 +55,11 @@ export class Authorizer {
     return rules.find((rule) => !isCovered(rule, own))
   }
 
+  hasRole(kind: string, name: string, namespace: string): boolean {
+    const cache = this.#cache.named(`${kind === 'Role' ? 'roles' : 'clusterroles'}.${group}`)
+    return cache?.get(kind === 'Role' ? namespace : '', name) !== undefined
+  }
+
   /** Rules of a role that a binding in `namespace` names, aggregation included. */
   rulesOfRole(kind: string, name: string, namespace: string): readonly PolicyRule[] {
     if (kind === 'Role') return (this.#cache.named(`roles.${group}`)?.get(namespace, name)?.object as Role | undefined)?.rules ?? []
