@@ -1,7 +1,7 @@
 /** Two processes hand over on upgrade: questions come all the time, processes are replaced, and none is lost. */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -134,6 +134,23 @@ t.test('who speaks another version, or dies while it takes over, leaves the old 
   t.ok(existsSync(path), 'the path is the new one’s by now')
   t.equal(await inherit(join(folder, 'nobody.sock'), systemClock), undefined)
   await t.rejects(inherit(join(folder, 'x'.repeat(200)), systemClock), /at most 107 bytes/)
+})
+
+t.test('the old one leaves the snapshot to the new one', async (t) => {
+  const handOver = join(folder, 'saves.sock')
+  const snapshot = join(folder, 'of-the-old-one')
+  const old = await start(t, { services: [web] }, { handOver, snapshot })
+  await old.server.ready
+  await start(t, { services: [web] }, { handOver })
+  await old.server.done
+  t.notOk(existsSync(snapshot))
+})
+
+t.test('a file that is no socket is not removed', async (t) => {
+  const path = join(folder, 'precious')
+  writeFileSync(path, 'data')
+  await t.rejects(start(t, { services: [web] }, { handOver: path }), /no socket/)
+  t.equal(readFileSync(path, 'utf8'), 'data')
 })
 
 t.test('a process that hangs is not waited for', async (t) => {

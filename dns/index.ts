@@ -54,11 +54,13 @@ export async function startDns(options: DnsOptions): Promise<DnsServer> {
   const listeners = new Listeners()
   const { promise: done, resolve: end } = Promise.withResolvers<void>()
   let offered: { close(): void } | undefined
+  let taken = false
   const stop = async (): Promise<void> => {
     offered?.close()
     config?.stop()
     await listeners.close()
-    await serving.stop()
+    // Who has taken over writes the same snapshot: the two would write into one another's.
+    await serving.stop({ save: !taken })
     end()
   }
   try {
@@ -72,6 +74,7 @@ export async function startDns(options: DnsOptions): Promise<DnsServer> {
     await before?.finish()
     if (handOver !== undefined) {
       const onTaken = (): void => {
+        taken = true
         log.info('another process has taken over')
         void listeners.leave().then(stop)
       }

@@ -61,8 +61,9 @@ export class Serving {
     const next = new ClusterNames({ ...this.#options, ...settings })
     this.#next = next
     await abandoned?.stop({ save: false })
+    // Newer settings have come, or the end: nobody would stop what is started now.
+    if (this.#next !== next) return
     await next.start()
-    // While it waited, newer settings have come, or the end.
     if (this.#next !== next) return
     this.#next = undefined
     const old = this.#names
@@ -73,13 +74,14 @@ export class Serving {
     clock.setTimeout(() => void this.#end(old), lingerMs)
   }
 
-  async stop(): Promise<void> {
+  /** Unless others have to save by now, resolves when what is known is on disk. */
+  async stop({ save = true }: { readonly save?: boolean } = {}): Promise<void> {
     this.#stopped = true
     const next = this.#next
     this.#next = undefined
     await next?.stop({ save: false })
     await Promise.all([...this.#before].map((names) => this.#end(names)))
-    await this.#names.stop()
+    await this.#names.stop({ save })
   }
 
   async #end(names: ClusterNames): Promise<void> {

@@ -45,7 +45,7 @@ t.test('what cannot be used is refused, with what is wrong', (t) => {
   for (const [map, why] of [
     [{ tll: '5' }, /there is no key tll; known are zone, pods, ttl/], [{ ttl: '-1' }, /ttl must be a whole number up to 3600, not "-1"/], [{ ttl: '4000' }, /up to 3600/], [{ pods: 'all' }, /pods are disabled, insecure, verified/],
     [{ zone: 'a b' }, /is no zone/], [{ upstream: 'dns.example' }, /Cannot use name server "dns.example"/], [{ upstream: '/nowhere' }, /Cannot read \/nowhere/], [{ stub: 'x' }, /Cannot use stub zone/], [{ autopath: 'yes' }, /true or false/],
-    [{ Corefile: '. {\n}\n', ttl: '5' }, /beside a Corefile there can be no ttl/], [{ constructor: 'x' }, /there is no key constructor/], [{ labels: 'a b' }, /is no label selector/], [{ 'namespace-labels': 'app in a' }, /is no label selector/], [{ endpoints: 'none' }, /true or false/],
+    [{ Corefile: '. {\n}\n', ttl: '5' }, /beside a Corefile there can be no ttl/], [{ constructor: 'x' }, /there is no key constructor/], [{ labels: 'a b' }, /is no label selector/], [{ 'namespace-labels': 'app in a' }, /is no label selector/], [{ endpoints: 'none' }, /true or false/], [{ labels: `a in (${'a,'.repeat(60)} $` }, /is no label selector/],
   ] as const) t.throws(() => read(map), why, JSON.stringify(map))
   for (const [corefile, why] of [
     ['', /no server block/], ['. {\n errors\n', /a block is not closed/], ['errors\n', /stands outside of a block/], ['}\n', /a brace stands where none is expected/], ['. {\n hosts {\n  10.0.0.1 a\n }\n}', /the plugin hosts is not there/],
@@ -102,6 +102,24 @@ t.test('the server follows its ConfigMap, refuses a broken one, and loses no que
   clearInterval(asking)
   await Promise.all(answered)
   t.ok(answered.length > 10, `${answered.length} questions meanwhile`)
+})
+
+t.test('settings that come faster than they can be taken leave nothing running', async (t) => {
+  const api = new FakeApi()
+  api.put('configmaps', map({ ttl: '1' }))
+  const { server, ask } = await start(t, { services: [web], namespaces: [namespace('default')] }, { configMap: 'kube-system/fairway-dns' }, api)
+  await server.ready
+  // Two at a time come out of one read of the watch.
+  for (let ttl = 2; ttl < 42; ttl += 2) {
+    api.put('configmaps', map({ ttl: String(ttl) }))
+    api.put('configmaps', map({ ttl: String(ttl + 1) }))
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  for (let tries = 0; tries < 200 && (await ask('web.default.svc.cluster.local')).answers?.[0]?.ttl !== 41; tries += 1) await new Promise((resolve) => setTimeout(resolve, 5))
+  t.equal((await ask('web.default.svc.cluster.local')).answers?.[0]?.ttl, 41, 'the last ones hold')
+  await server.stop()
+  await new Promise((resolve) => setImmediate(resolve))
+  t.equal(api.watchesOf('services'), 0)
 })
 
 t.test('without an API server to say what the ConfigMap holds there are answers all the same', async (t) => {

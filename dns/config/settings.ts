@@ -52,7 +52,8 @@ export function zoneOf(text: string): string {
 /** A label selector, as `kubectl -l` takes it. */
 export function selectorOf(text: string): string {
   const key = '[a-z0-9]([-a-z0-9._/]*[a-z0-9])?'
-  const value = '[a-z0-9]?([-a-z0-9._]*[a-z0-9])?'
+  // Each way to read a value is the only one: with several, a long list that ends badly would be tried in all of them.
+  const value = '([a-z0-9]([-a-z0-9._]*[a-z0-9])?)?'
   const term = `\\s*(!?${key}|${key}\\s*(=|==|!=)\\s*${value}|${key}\\s+(in|notin)\\s*\\(\\s*${value}(\\s*,\\s*${value})*\\s*\\))\\s*`
   if (!new RegExp(`^${term}(,${term})*$`, 'i').test(text)) throw new Error(`Cannot read the configuration: ${JSON.stringify(text)} is no label selector, such as app=web,tier in (a,b)`)
   return text

@@ -9,7 +9,7 @@
  *         ──── "answering" ──────────────────────►      stops reading
  *         ◄─── "left" ────                             ends; the new one listens on the Unix socket in its place
  */
-import { chmodSync, rmSync } from 'node:fs'
+import { chmodSync, lstatSync, rmSync } from 'node:fs'
 import type { Clock } from '../../api/clock.ts'
 import type { Logger } from '../../api/log.ts'
 import { AF_UNIX, SOCK_NONBLOCK, SOCK_SEQPACKET, accept, bind, close, connectTo, listen, receiveDescriptors, send, sendDescriptors, socket, watchReadable } from '../../netlink/ffi.ts'
@@ -106,6 +106,7 @@ async function inTime<T>(clock: Clock, coming: Promise<T | undefined>): Promise<
 
 /** Offers the sockets of this process to the one that comes after it; `onTaken` is to stop the reading. Throws when the path cannot be had. */
 export function offer(path: string, places: readonly OpenPlace[], { onTaken, log }: { readonly onTaken: () => void; readonly log: Logger }): { close(): void } {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false) throw new Error(`Cannot offer to hand over at ${path}: what is there is no socket, and is not removed`)
   rmSync(path, { force: true })
   const fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0)
   const talks = new Set<Talk>()

@@ -33,6 +33,11 @@ export class FakeApi {
     this.#tell(plural, 'DELETED', { ...object, metadata: { ...object.metadata, resourceVersion: String(++this.#revision) } })
   }
 
+  /** How many watch objects of a kind. */
+  watchesOf(plural: string): number {
+    return [...this.#open].filter((open) => open.plural === plural).length
+  }
+
   /** Ends every watch, as a server that goes away. */
   hangUp(): void {
     for (const open of this.#open) open.send(undefined)
@@ -71,6 +76,7 @@ export class FakeApi {
         wake()
       },
     }
+    if (signal?.aborted === true) return
     this.#open.add(open)
     signal?.addEventListener('abort', () => open.send(undefined), { once: true })
     try {
