@@ -1,5 +1,5 @@
 // JSON Merge Patch (RFC 7386) and JSON Patch (RFC 6902).
-import { applyPatch } from 'rfc6902'
+import { applyPatch, Pointer } from 'rfc6902'
 import type { Operation } from 'rfc6902'
 import { cloneJson, isRecord } from '../object.ts'
 import { badRequest, StatusError } from '../status.ts'
@@ -18,6 +18,8 @@ export function mergePatch(target: unknown, patch: unknown): unknown {
 const operations = new Set(['add', 'remove', 'replace', 'move', 'copy', 'test'])
 /** As kube-apiserver's maxJSONPatchOperations. */
 const operationsMax = 10_000
+/** As kube-apiserver's JSONPatchMaxCopyBytes. */
+const copiedBytesMax = 3 * 1024 * 1024
 
 /** Applies a JSON Patch as a whole or not at all. */
 export function jsonPatch(target: unknown, patch: unknown): unknown {
@@ -32,8 +34,23 @@ export function jsonPatch(target: unknown, patch: unknown): unknown {
     }
   }
   const result = cloneJson(target)
-  const failure = applyPatch(result, patch as Operation[]).findIndex((error) => error !== null)
-  if (failure < 0) return result
-  const { op, path } = patch[failure] as { op: string; path: string }
-  throw new StatusError(422, 'Invalid', `the server rejected our request due to an error in our request: the ${op} operation does not apply: path ${path}`)
+  let copiedBytes = 0
+  for (const operation of patch as Operation[]) {
+    if (operation.op === 'copy') copiedBytes += sizeAt(result, operation.from)
+    // A list that is copied into itself doubles with every operation.
+    if (copiedBytes > copiedBytesMax) throw new StatusError(413, 'RequestEntityTooLarge', `Unable to copy, the accumulated size increase of copy is ${copiedBytes}, exceeding the limit ${copiedBytesMax}`)
+    const pointers = [operation.path, ...('from' in operation ? [operation.from] : [])]
+    if (pointers.every(isPointer) && applyPatch(result, [operation])[0] === null) continue
+    throw new StatusError(422, 'Invalid', `the server rejected our request due to an error in our request: the ${operation.op} operation does not apply: path ${operation.path}`)
+  }
+  return result
+}
+
+function isPointer(text: unknown): boolean {
+  return typeof text === 'string' && (text === '' || text.startsWith('/'))
+}
+
+/** How much stands where a pointer leads; nothing where it leads nowhere. */
+function sizeAt(document: unknown, pointer: unknown): number {
+  return typeof pointer === 'string' && isPointer(pointer) ? (JSON.stringify(Pointer.fromJSON(pointer).get(document)) ?? '').length : 0
 }

@@ -1,6 +1,6 @@
 // Strategic merge patch (k8s.io/apimachinery/pkg/util/strategicpatch): a merge patch that knows which lists are maps,
 // with the directives $patch, $retainKeys, $setElementOrder and $deleteFromPrimitiveList.
-import { cloneJson, equalJson, isRecord } from '../object.ts'
+import { cloneJson, isRecord } from '../object.ts'
 import { badRequest } from '../status.ts'
 import { listStrategy } from './merge-keys.ts'
 
@@ -51,7 +51,9 @@ function deleteFromPrimitiveLists(result: Json, patch: Json): void {
     const field = directive.slice(deletePrefix.length)
     const gone = patch[directive]
     const present = result[field]
-    if (Array.isArray(gone) && Array.isArray(present)) result[field] = present.filter((item) => !gone.some((one) => equalJson(one, item)))
+    if (!Array.isArray(gone) || !Array.isArray(present)) continue
+    const identities = new Set(gone.map(identityOf))
+    result[field] = present.filter((item) => !identities.has(identityOf(item)))
   }
 }
 
@@ -71,7 +73,8 @@ function mergeList(kind: string, path: readonly string[], target: unknown, patch
   const present = Array.isArray(target) ? target : []
   if (strategy === undefined) return patch.filter((item) => !(isRecord(item) && item['$patch'] === 'replace' && Object.keys(item).length === 1)).map(withoutDirectivesIn)
   if ('primitives' in strategy) {
-    const merged = [...present, ...patch.filter((item) => !present.some((one) => equalJson(one, item)))]
+    const there = new Set(present.map(identityOf))
+    const merged = [...present, ...patch.filter((item) => !there.has(identityOf(item)))]
     return inOrder(merged, present, order, (item) => item)
   }
   const merged = mergeKeyed(kind, path, strategy.by, present, patch)
@@ -86,17 +89,38 @@ function mergeKeyed(kind: string, path: readonly string[], key: string, present:
   if (items.some((item) => item['$patch'] === 'replace')) {
     return items.filter((item) => item['$patch'] !== 'replace' || Object.keys(item).length > 1).map((item) => withoutDirectives(item))
   }
-  const result = [...present]
+  const result: unknown[] = [...present]
+  const places = firstPlaces(result.map((item) => (isRecord(item) ? item[key] : undefined)))
   for (const item of items) {
     const value = item[key]
     if (value === undefined) throw badRequest(`map: ${JSON.stringify(item)} does not contain declared merge key: ${key}`)
-    const at = result.findIndex((one) => isRecord(one) && equalJson(one[key], value))
+    const identity = identityOf(value)
+    const at = places.get(identity)
     if (item['$patch'] === 'delete') {
-      if (at >= 0) result.splice(at, 1)
-    } else if (at >= 0) result[at] = mergeMap(kind, path, result[at] as Json, item)
-    else result.push(mergeMap(kind, path, {}, item))
+      if (at !== undefined) result[at] = gone
+      places.delete(identity)
+    } else if (at !== undefined) result[at] = mergeMap(kind, path, result[at] as Json, item)
+    else places.set(identity, result.push(mergeMap(kind, path, {}, item)) - 1)
   }
-  return result
+  return result.filter((item) => item !== gone)
+}
+
+/** Stands in a list for what was deleted from it. */
+const gone = Symbol('gone')
+
+/** What tells items apart, as a key of a map: lists may be long. */
+function identityOf(value: unknown): string {
+  return typeof value === 'object' ? JSON.stringify(value) : `${typeof value === 'bigint' ? 'number' : typeof value} ${String(value)}`
+}
+
+/** Where each value stands first. */
+function firstPlaces(values: readonly unknown[]): Map<string, number> {
+  const places = new Map<string, number>()
+  for (const [i, value] of values.entries()) {
+    const identity = identityOf(value)
+    if (!places.has(identity)) places.set(identity, i)
+  }
+  return places
 }
 
 /**
@@ -105,17 +129,17 @@ function mergeKeyed(kind: string, path: readonly string[], key: string, present:
  */
 function inOrder(merged: readonly unknown[], before: readonly unknown[], order: unknown, identity: (item: unknown) => unknown): unknown[] {
   if (!Array.isArray(order)) return [...merged]
-  const wanted = order.map(identity)
-  const rank = (list: readonly unknown[], item: unknown): number => list.findIndex((one) => equalJson(one, identity(item)))
-  const known = before.map(identity)
-  const listed = merged.filter((item) => rank(wanted, item) >= 0).sort((a, b) => rank(wanted, a) - rank(wanted, b))
-  const others = merged.filter((item) => rank(wanted, item) < 0)
+  const rankIn = (places: Map<string, number>) => (item: unknown): number => places.get(identityOf(identity(item))) ?? -1
+  const [wanted, known] = [rankIn(firstPlaces(order.map(identity))), rankIn(firstPlaces(before.map(identity)))]
+  const listed = merged.filter((item) => wanted(item) >= 0).sort((a, b) => wanted(a) - wanted(b))
+  const others = merged.filter((item) => wanted(item) < 0)
   const result: unknown[] = []
-  while (listed.length > 0 && others.length > 0) {
-    const [left, right] = [rank(known, others[0]), rank(known, listed[0])]
-    result.push(left >= 0 && right >= 0 && left < right ? others.shift() : listed.shift())
+  let [next, other] = [0, 0]
+  while (next < listed.length && other < others.length) {
+    const [left, right] = [known(others[other]), known(listed[next])]
+    result.push(left >= 0 && right >= 0 && left < right ? others[other++] : listed[next++])
   }
-  return [...result, ...others, ...listed]
+  return [...result, ...others.slice(other), ...listed.slice(next)]
 }
 
 function withoutDirectivesIn(value: unknown): unknown {

@@ -1,6 +1,6 @@
 // What may change in a pod once it is there (pkg/apis/core/validation: ValidatePodUpdate): images, the deadline,
 // tolerations that are added, a grace period that was negative, and gates that fall away.
-import type { Container, NodeSelectorTerm, Pod, PodSpec } from '../../../../api/types.ts'
+import type { Container, NodeSelectorTerm, Pod, PodSpec, Toleration } from '../../../../api/types.ts'
 import { cloneJson, equalJson } from '../../object.ts'
 import type { FieldErrors } from './errors.ts'
 
@@ -11,19 +11,18 @@ const mayChange =
 export function validatePodUpdate({ spec }: Pod, { spec: old }: Pod, errors: FieldErrors): void {
   validateCounts(spec, old, errors)
   validateDeadline(spec, old, errors)
-  for (const toleration of old.tolerations ?? []) {
-    if ((spec.tolerations ?? []).some(({ tolerationSeconds: _seconds, ...kept }) => equalJson(kept, withoutSeconds(toleration)))) continue
-    errors.forbidden('spec.tolerations', 'existing toleration can not be modified except its tolerationSeconds')
-    break
-  }
-  if ((spec.schedulingGates ?? []).some((gate) => !(old.schedulingGates ?? []).some((before) => equalJson(gate, before)))) errors.forbidden('spec.schedulingGates', 'only deletion is allowed, but found new scheduling gates')
+  const tolerated = new Set((spec.tolerations ?? []).map(tolerationOf))
+  if ((old.tolerations ?? []).some((toleration) => !tolerated.has(tolerationOf(toleration)))) errors.forbidden('spec.tolerations', 'existing toleration can not be modified except its tolerationSeconds')
+  const gates = new Set((old.schedulingGates ?? []).map(({ name }) => name))
+  if ((spec.schedulingGates ?? []).some(({ name }) => !gates.has(name))) errors.forbidden('spec.schedulingGates', 'only deletion is allowed, but found new scheduling gates')
   const isGated = (old.schedulingGates ?? []).length > 0
   if (isGated) validateNarrowed(spec, old, errors)
   if (!equalJson(fixed(spec, spec, isGated), fixed(old, spec, isGated))) errors.forbidden('spec', mayChange)
 }
 
-function withoutSeconds<T extends { tolerationSeconds?: number }>({ tolerationSeconds: _seconds, ...rest }: T): Omit<T, 'tolerationSeconds'> {
-  return rest
+/** A toleration, whose seconds may change, as a key. */
+function tolerationOf({ key, operator, value, effect }: Toleration): string {
+  return JSON.stringify([key, operator, value, effect])
 }
 
 function validateCounts(spec: PodSpec, old: PodSpec, errors: FieldErrors): void {

@@ -232,3 +232,9 @@ for (const [kind, before, change, ...expected] of updates) {
     t.end()
   })
 }
+
+t.test('long lists of a pod are checked in time', { timeout: 10_000 }, (t) => {
+  const tolerations = Array.from({ length: 20_000 }, (_, i) => ({ key: `k${i}`, operator: 'Exists' }))
+  t.same(updateRefusals('pods', pod({ tolerations }) as Record<string, unknown>, set(['spec', 'tolerations'], tolerations.toReversed())), [])
+  t.end()
+})

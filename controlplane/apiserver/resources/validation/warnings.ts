@@ -18,13 +18,18 @@ function specWarnings(spec: PodSpec, path: string): string[] {
 
 function containerWarnings({ env = [], ports = [], resources }: Container, at: string): string[] {
   const warnings: string[] = []
+  const named = new Set<string>()
   env.forEach(({ name, value = '' }, i) => {
     // A value that builds on the hidden one is meant.
-    if (env.slice(0, i).some((one) => one.name === name) && !value.includes(`$(${name})`)) warnings.push(`${at}.env[${i}]: hides previous definition of ${JSON.stringify(name)}, which may be dropped when using apply`)
+    if (named.has(name) && !value.includes(`$(${name})`)) warnings.push(`${at}.env[${i}]: hides previous definition of ${JSON.stringify(name)}, which may be dropped when using apply`)
+    named.add(name)
   })
-  ports.forEach((port, i) => {
-    const first = ports.findIndex((one) => one.containerPort === port.containerPort && one.protocol === port.protocol && one.hostPort === port.hostPort && one.hostIP === port.hostIP)
-    if (first < i) warnings.push(`${at}.ports[${i}]: duplicate port definition with ${at}.ports[${first}]`)
+  const places = new Map<string, number>()
+  ports.forEach(({ containerPort, protocol, hostPort, hostIP }, i) => {
+    const port = JSON.stringify([containerPort, protocol, hostPort, hostIP])
+    const first = places.get(port)
+    if (first === undefined) places.set(port, i)
+    else warnings.push(`${at}.ports[${i}]: duplicate port definition with ${at}.ports[${first}]`)
   })
   for (const field of ['limits', 'requests'] as const) {
     for (const name of ['memory', 'ephemeral-storage']) {
