@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync, readdirSync, statSync } from 'node:fs'
 import t from 'tap'
 import { openSqliteStore } from '../controlplane/store/index.ts'
 
@@ -17,6 +17,9 @@ t.test('a store is exported to a file and imported from it, and what cannot be i
   t.match(fairway('export', file, '--data-dir', `${folder}/from`), { status: 0, stderr: `exported 1 objects to ${file}\n` })
   t.match(readFileSync(file, 'utf8'), /^fairway store 1 revision 2\n\/registry\/core\/configmaps\/default\/a\t\{"kind":"ConfigMap"\}\nend 1\n$/)
   t.equal(statSync(file).mode & 0o777, 0o600)
+  t.match(fairway('export', `${folder}/to`, '--data-dir', `${folder}/from`), { status: 1, stderr: /^Cannot export to .*\/to: E/ })
+  t.match(fairway('export', `${folder}/no/where`, '--data-dir', `${folder}/from`), { status: 1, stderr: /^Cannot export to .*\/no\/where: ENOENT/ })
+  t.same(readdirSync(folder).sort(), ['export', 'from', 'to'], 'nothing half-written is left')
   t.match(fairway('import', file, '--data-dir', `${folder}/to`), { status: 0, stderr: `imported 1 objects from ${file}\n` })
   t.match(fairway('import', file, '--data-dir', `${folder}/to`), { status: 1, stderr: /^Cannot import: the store is not empty/ })
   t.equal(fairway('defragment', '--data-dir', `${folder}/to`).status, 0)

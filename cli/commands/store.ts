@@ -1,6 +1,6 @@
-import { once } from 'node:events'
-import { createReadStream, createWriteStream, renameSync } from 'node:fs'
+import { createReadStream, createWriteStream, renameSync, rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
+import { pipeline } from 'node:stream/promises'
 import { openStore } from '../../controlplane/apiserver/open-store.ts'
 import { exportStore, importStore } from '../../controlplane/store/index.ts'
 import type { Store } from '../../controlplane/store/index.ts'
@@ -16,17 +16,22 @@ export interface StoreFlags {
 /** `fairway store export FILE`: whole or not at all; `-` writes to the standard output. */
 export function runStoreExport(file: string, flags: StoreFlags): Promise<void> {
   return withStore(flags, async (store) => {
-    const unfinished = `${file}.${process.pid}`
-    const output = file === '-' ? process.stdout : createWriteStream(unfinished, { mode: 0o600, flush: true })
     let count = -2
-    for await (const line of exportStore(store)) {
-      count++
-      if (!output.write(`${line}\n`)) await once(output, 'drain')
+    const lines = async function* (): AsyncGenerator<string> {
+      for await (const line of exportStore(store)) {
+        count++
+        yield `${line}\n`
+      }
     }
-    if (file === '-') return
-    output.end()
-    await once(output, 'finish')
-    renameSync(unfinished, file)
+    if (file === '-') return pipeline(lines, process.stdout)
+    const unfinished = `${file}.${process.pid}`
+    try {
+      await pipeline(lines, createWriteStream(unfinished, { mode: 0o600, flush: true }))
+      renameSync(unfinished, file)
+    } catch (error) {
+      rmSync(unfinished, { force: true })
+      throw new Error(`Cannot export to ${file}: ${(error as Error).message}`, { cause: error })
+    }
     process.stderr.write(`exported ${count} objects to ${file}\n`)
   })
 }
