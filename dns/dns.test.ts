@@ -1,4 +1,5 @@
 /** The server as its askers see it: over sockets, by an independent decoder, fed by a watch. */
+import { createSocket } from 'node:dgram'
 import packet from 'dns-packet'
 import DNS from 'dns2'
 import t from 'tap'
@@ -7,6 +8,7 @@ import { silentLogger } from '../api/log.ts'
 import type { Pod, Service } from '../api/types.ts'
 import { queryNames } from './query.ts'
 import { FakeApi } from './test-support/fake-api.ts'
+import { plainUpstream } from './test-support/plain-upstream.ts'
 import { data, headless, namespace, overUdp, service, slice, start, web } from './test-support/started.ts'
 import { TYPE } from './wire/index.ts'
 
@@ -111,6 +113,26 @@ t.test('an answer that is too large for UDP is cut and comes whole by TCP; EDNS 
   const roomy = await ask('db.default.svc.cluster.local', 'A', { edns: 1232 })
   t.equal(roomy.flag_tc, false)
   t.equal(data(roomy).length, 60)
+})
+
+t.test('who listens on all addresses answers from the one that was asked, at once and later', async (t) => {
+  const upstream = await plainUpstream(t, { delayMs: 1 })
+  const { server, port } = await start(t, { services: [web] }, { listen: [{ address: '0.0.0.0', port: 0 }], upstreams: [{ address: '127.0.0.1', port: upstream }] })
+  await server.ready
+  for (const address of ['127.0.0.1', '127.0.0.2', '127.9.9.9']) {
+    const socket = createSocket('udp4')
+    await new Promise<void>((resolve) => socket.connect(port, address, resolve))
+    for (const name of ['web.default.svc.cluster.local', `${address}.example`]) {
+      // Connected, the kernel lets through what comes from there alone.
+      const came = new Promise((resolve) => {
+        socket.once('message', () => resolve('answer'))
+        setTimeout(() => resolve('nothing'), 500).unref()
+      })
+      socket.send(packet.encode({ type: 'query', id: 1, flags: packet.RECURSION_DESIRED, questions: [{ name, type: 'A' }] }))
+      t.equal(await came, 'answer', `${name} at ${address}`)
+    }
+    socket.close()
+  }
 })
 
 t.test('garbage gets FORMERR or silence, and the server goes on', async (t) => {

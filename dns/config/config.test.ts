@@ -1,8 +1,11 @@
 /** Settings in a ConfigMap, by keys and by a Corefile; and the server that takes them while it answers. */
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { createLogger } from '../../api/log.ts'
+import { systemClock } from '../../api/clock.ts'
+import type { Clock } from '../../api/clock.ts'
+import { createLogger, silentLogger } from '../../api/log.ts'
 import type { ConfigMap } from '../../api/types.ts'
+import { Serving } from '../serving.ts'
 import { FakeApi } from '../test-support/fake-api.ts'
 import { plainUpstream } from '../test-support/plain-upstream.ts'
 import { data, namespace, start, web } from '../test-support/started.ts'
@@ -105,21 +108,28 @@ t.test('the server follows its ConfigMap, refuses a broken one, and loses no que
 })
 
 t.test('settings that come faster than they can be taken leave nothing running', async (t) => {
-  const api = new FakeApi()
-  api.put('configmaps', map({ ttl: '1' }))
-  const { server, ask } = await start(t, { services: [web], namespaces: [namespace('default')] }, { configMap: 'kube-system/fairway-dns' }, api)
-  await server.ready
-  // Two at a time come out of one read of the watch.
-  for (let ttl = 2; ttl < 42; ttl += 2) {
-    api.put('configmaps', map({ ttl: String(ttl) }))
-    api.put('configmaps', map({ ttl: String(ttl + 1) }))
-    await new Promise((resolve) => setImmediate(resolve))
-  }
-  for (let tries = 0; tries < 200 && (await ask('web.default.svc.cluster.local')).answers?.[0]?.ttl !== 41; tries += 1) await new Promise((resolve) => setTimeout(resolve, 5))
-  t.equal((await ask('web.default.svc.cluster.local')).answers?.[0]?.ttl, 41, 'the last ones hold')
-  await server.stop()
-  await new Promise((resolve) => setImmediate(resolve))
-  t.equal(api.watchesOf('services'), 0)
+  const ticking = new Set<object>()
+  const clock: Clock = Object.assign(Object.create(systemClock) as Clock, {
+    setTimeout: (...[then, ms]: Parameters<Clock['setTimeout']>) => {
+      const timer = systemClock.setTimeout(() => {
+        ticking.delete(timer)
+        then()
+      }, ms)
+      if (ms === 1000) ticking.add(timer)
+      const cancel = (): void => {
+        ticking.delete(timer)
+        timer.cancel()
+      }
+      return { cancel }
+    },
+  })
+  const serving = new Serving({ client: new FakeApi().client, serverAddresses: [], clock, random: Math.random, randomInt: () => 0, log: silentLogger }, base)
+  await serving.names.start()
+  void serving.change({ ...base, ttlSeconds: 6 })
+  void serving.change({ ...base, ttlSeconds: 7 })
+  await serving.change({ ...base, ttlSeconds: 8 })
+  await serving.stop()
+  t.equal(ticking.size, 0, 'no clock ticks for names that never answered')
 })
 
 t.test('without an API server to say what the ConfigMap holds there are answers all the same', async (t) => {

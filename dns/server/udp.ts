@@ -7,7 +7,7 @@
  *     | u64  | u32      |   | u64 | u64    | u64     | u64        | i32   |   | u32    |   |
  *     +------+----------+---+-----+--------+---------+------------+-------+---+--------+---+
  */
-import { AF_INET, addressOf, close, receiveMany, sendMany, socketName, watchReadable } from '../../netlink/ffi.ts'
+import { AF_INET, addressOf, close, receiveMany, sendMany, setSocketOption, socketName, watchReadable } from '../../netlink/ffi.ts'
 import type { OpenPlace } from './sockets.ts'
 
 const batch = 64
@@ -21,9 +21,21 @@ const addressSize = 28
 const batchesPerTurn = 16
 const lengthOffset = 56
 const nameLengthOffset = 8
+const controlLengthOffset = 40
+/** Which address a question came to (ip(7), ipv6(7)): struct cmsghdr of 16 bytes, struct in_pktinfo or in6_pktinfo, and what aligns them. */
+const packetInformation = {
+  ipv4: { level: 0, option: 8, bytes: 32, interfaceAt: 16 },
+  ipv6: { level: 41, option: 49, bytes: 40, interfaceAt: 32 },
+} as const
 
 /** Answers a packet of a client (its address as 4 or 16 bytes, read at once or copied): at once, later, or not at all. */
 export type Respond = (packet: Uint8Array, client: Uint8Array) => Buffer | undefined | Promise<Buffer | undefined>
+
+/** Who asked, and what is said to the kernel of the answer. */
+interface Sender {
+  readonly address: Uint8Array
+  readonly control: Uint8Array | undefined
+}
 
 /** `count` message headers, each with room for an address and `bytes` of payload. The memory is never moved. */
 class Slots {
@@ -31,20 +43,26 @@ class Slots {
   readonly payload: Buffer
   readonly #addresses: Buffer
   readonly #vectors: Buffer
+  readonly #control: Buffer
+  readonly #controlBytes: number
   readonly #bytes: number
 
-  constructor(count: number, bytes: number) {
+  constructor(count: number, bytes: number, controlBytes: number) {
     this.#bytes = bytes
+    this.#controlBytes = controlBytes
+    this.#control = Buffer.alloc(count * controlBytes)
     this.headers = Buffer.alloc(count * headerSize)
     this.payload = Buffer.alloc(count * bytes)
     this.#addresses = Buffer.alloc(count * addressSize)
     this.#vectors = Buffer.alloc(count * 16)
     const [addresses, vectors, payload] = [addressOf(this.#addresses), addressOf(this.#vectors), addressOf(this.payload)]
+    const control = controlBytes === 0 ? 0n : addressOf(this.#control)
     for (let slot = 0; slot < count; slot += 1) {
       const at = slot * headerSize
       this.headers.writeBigUInt64LE(addresses + BigInt(slot * addressSize), at)
       this.headers.writeBigUInt64LE(vectors + BigInt(slot * 16), at + 16)
       this.headers.writeBigUInt64LE(1n, at + 24)
+      if (controlBytes > 0) this.headers.writeBigUInt64LE(control + BigInt(slot * controlBytes), at + 32)
       this.#vectors.writeBigUInt64LE(payload + BigInt(slot * bytes), slot * 16)
     }
     this.reset(count)
@@ -54,6 +72,7 @@ class Slots {
   reset(count: number): void {
     for (let slot = 0; slot < count; slot += 1) {
       this.headers.writeUInt32LE(addressSize, slot * headerSize + nameLengthOffset)
+      this.headers.writeUInt32LE(this.#controlBytes, slot * headerSize + controlLengthOffset)
       this.#vectors.writeUInt32LE(this.#bytes, slot * 16 + 8)
     }
   }
@@ -69,7 +88,15 @@ class Slots {
     return Array.from({ length: this.#addresses.length / addressSize }, (_, slot) => this.#addresses.subarray(slot * addressSize + start, slot * addressSize + start + length))
   }
 
-  fill(slot: number, address: Uint8Array, payload: Uint8Array): void {
+  /** What the kernel said of the packet in a slot beside it; undefined: nothing. */
+  control(slot: number): Uint8Array | undefined {
+    if (this.#controlBytes === 0 || this.headers.readUInt32LE(slot * headerSize + controlLengthOffset) !== this.#controlBytes) return undefined
+    return this.#control.subarray(slot * this.#controlBytes, (slot + 1) * this.#controlBytes)
+  }
+
+  fill(slot: number, { address, control }: Sender, payload: Uint8Array): void {
+    if (control !== undefined) this.#control.set(control, slot * this.#controlBytes)
+    if (this.#controlBytes > 0) this.headers.writeUInt32LE(control === undefined ? 0 : this.#controlBytes, slot * headerSize + controlLengthOffset)
     this.#addresses.set(address, slot * addressSize)
     this.payload.set(payload, slot * this.#bytes)
     this.headers.writeUInt32LE(address.length, slot * headerSize + nameLengthOffset)
@@ -94,8 +121,10 @@ class Listener implements UdpListener {
   readonly #senders: readonly Uint8Array[]
   readonly #clients: readonly Uint8Array[]
   readonly #respond: Respond
-  readonly #incoming = new Slots(batch, questionBytesMax)
-  readonly #outgoing = new Slots(batch, answerBytesMax)
+  readonly #incoming: Slots
+  readonly #outgoing: Slots
+  /** Where the interface stands in what the kernel says of a packet. */
+  readonly #interfaceAt: number
   readonly #watch: { close(): void }
   #open = true
   #reading = true
@@ -105,7 +134,15 @@ class Listener implements UdpListener {
   constructor(fd: number, respond: Respond) {
     this.#fd = fd
     this.#respond = respond
-    const isV4 = socketName(fd).readUInt16LE() === AF_INET
+    const name = socketName(fd)
+    const isV4 = name.readUInt16LE() === AF_INET
+    const { level, option, bytes, interfaceAt } = packetInformation[isV4 ? 'ipv4' : 'ipv6']
+    // On all addresses, an answer has to come from the one that was asked: the kernel would take the first on the way back.
+    const isForAll = name.subarray(isV4 ? 4 : 8, isV4 ? 8 : 24).every((byte) => byte === 0)
+    if (isForAll) setSocketOption(fd, level, option, 1)
+    this.#interfaceAt = interfaceAt
+    this.#incoming = new Slots(batch, questionBytesMax, isForAll ? bytes : 0)
+    this.#outgoing = new Slots(batch, answerBytesMax, isForAll ? bytes : 0)
     this.#senders = this.#incoming.addresses(0, isV4 ? 16 : 28)
     this.#clients = isV4 ? this.#incoming.addresses(4, 4) : this.#incoming.addresses(8, 16)
     this.#watch = watchReadable(fd, () => this.#take())
@@ -153,20 +190,23 @@ class Listener implements UdpListener {
       if (from === undefined || client === undefined) continue
       const answer = this.#respond(incoming.packet(slot), client)
       if (answer === undefined) continue
-      if (answer instanceof Promise) void this.#answerLater(Buffer.from(from), answer)
-      else outgoing.fill(ready++, from, answer)
+      const control = incoming.control(slot)
+      // The way back is the routes' to choose.
+      control?.fill(0, this.#interfaceAt, this.#interfaceAt + 4)
+      if (answer instanceof Promise) void this.#answerLater({ address: Buffer.from(from), control: control === undefined ? undefined : Buffer.from(control) }, answer)
+      else outgoing.fill(ready++, { address: from, control }, answer)
     }
     incoming.reset(count)
     if (ready > 0) this.#send(outgoing, ready)
   }
 
-  async #answerLater(address: Uint8Array, promised: Promise<Buffer | undefined>): Promise<void> {
+  async #answerLater(sender: Sender, promised: Promise<Buffer | undefined>): Promise<void> {
     this.#waiting += 1
     const answer = await promised
     this.#waiting -= 1
     if (!this.#open) return
     if (answer !== undefined) {
-      this.#outgoing.fill(0, address, answer)
+      this.#outgoing.fill(0, sender, answer)
       this.#send(this.#outgoing, 1)
     }
     if (!this.#reading && this.#waiting === 0) this.#idle.resolve()

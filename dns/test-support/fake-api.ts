@@ -33,11 +33,6 @@ export class FakeApi {
     this.#tell(plural, 'DELETED', { ...object, metadata: { ...object.metadata, resourceVersion: String(++this.#revision) } })
   }
 
-  /** How many watch objects of a kind. */
-  watchesOf(plural: string): number {
-    return [...this.#open].filter((open) => open.plural === plural).length
-  }
-
   /** Ends every watch, as a server that goes away. */
   hangUp(): void {
     for (const open of this.#open) open.send(undefined)
