@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import { systemClock } from '../../../api/clock.ts'
 import type { ApiServer } from '../index.ts'
 import { ask, startTestServer } from '../test-support/server.ts'
+import { itemBefore } from './schema.ts'
 
 type Json = Record<string, unknown>
 
@@ -118,4 +119,12 @@ t.test('the groups of Kubernetes need its approval', async (t) => {
   t.match(await ask(server, 'POST', definitions, protectedOne({})), { status: 422, body: { message: /api-approved.kubernetes.io/ } })
   t.match(await ask(server, 'POST', definitions, protectedOne({ 'api-approved.kubernetes.io': 'https://github.com/kubernetes/kubernetes/pull/1' })), { status: 201 })
   await until(async () => (await ask(server, 'GET', `${definitions}/widgets.example.k8s.io`)).text.includes('KubernetesAPIApprovalPolicyConformant'))
+})
+
+t.test('the items of long lists are found again in time', { timeout: 10_000 }, (t) => {
+  const list = Array.from({ length: 50_000 }, (_, i) => ({ id: `i${i}`, at: i }))
+  const schema = { type: 'array', 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['id'] } as const
+  t.ok(list.toReversed().every(({ id, at }) => itemBefore(schema, { value: list }, { id })?.value === list[at]))
+  t.equal(itemBefore(schema, { value: list }, { id: 'none' }), undefined)
+  t.end()
 })

@@ -88,7 +88,8 @@ export function fieldBefore(before: Before | undefined, key: string): Before | u
 /** What an item was before: those of lists that are maps are the same by their keys, of others nothing is known. */
 export function itemBefore(schema: Schema, before: Before | undefined, item: unknown): Before | undefined {
   if (before === undefined || schema['x-kubernetes-list-type'] !== 'map' || !Array.isArray(before.value) || !isRecord(item)) return undefined
-  const found: unknown = before.value.find((one) => isRecord(one) && (schema['x-kubernetes-list-map-keys'] ?? []).every((key) => one[key] === item[key]))
+  const keys = schema['x-kubernetes-list-map-keys'] ?? []
+  const found = itemsOf(before.value, keys).get(identityOf(item, keys))
   return found === undefined ? undefined : { value: found }
 }
 
@@ -137,4 +138,23 @@ export function fillDefaults(schema: Schema, value: unknown): void {
     if (value[key] === null && property.nullable !== true) delete value[key]
     else fillDefaults(property, value[key])
   }
+}
+
+/** Items by their keys, once for each list: a list may be long, and each of its new items asks. */
+const indexed = new WeakMap<readonly unknown[], { readonly keys: readonly string[]; readonly items: ReadonlyMap<string, unknown> }>()
+
+function itemsOf(list: readonly unknown[], keys: readonly string[]): ReadonlyMap<string, unknown> {
+  const known = indexed.get(list)
+  if (known?.keys === keys) return known.items
+  const items = new Map<string, unknown>()
+  for (const item of list) {
+    const identity = isRecord(item) ? identityOf(item, keys) : ''
+    if (identity !== '' && !items.has(identity)) items.set(identity, item)
+  }
+  indexed.set(list, { keys, items })
+  return items
+}
+
+function identityOf(item: Record<string, unknown>, keys: readonly string[]): string {
+  return JSON.stringify(keys.map((key) => item[key]))
 }
