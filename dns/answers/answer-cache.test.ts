@@ -69,6 +69,21 @@ t.test('addresses that do not all fit are cut from what is kept, and say so', (t
   t.end()
 })
 
+t.test('an answer that does not fit is known to be there, until it ends: it is not written whole again', (t) => {
+  const kept = new Kept()
+  const validity = new Validity()
+  const texts = Array.from({ length: 40 }, (_, n) => txtRecord('long.test.', 5, `a text of more than a few bytes, number ${n}`))
+  const has = (name: string): boolean => kept.cache.has(plainOf(query(name, TYPE.TXT)))
+  t.notOk(has('long.test.'))
+  kept.set('long.test.', TYPE.TXT, texts, { validity })
+  t.equal(kept.get('long.test.', TYPE.TXT, 512), undefined)
+  t.ok(has('LONG.test.'))
+  t.notOk(has('lonh.test.'))
+  validity.end()
+  t.notOk(has('long.test.'))
+  t.end()
+})
+
 t.test('what is kept is bounded by bytes, the oldest goes first, and names that are not there push out none that are', (t) => {
   const kept = new Kept(8 * 2 ** 18)
   kept.set('web.test.', TYPE.A, addresses('web.test.', 1))

@@ -102,6 +102,12 @@ export class AnswerCache {
     return out
   }
 
+  /** Whether the answer to the query that was read last is there, though it may not fit: to write it whole again would be in vain. */
+  has(plain: PlainQuery): boolean {
+    const rendered = this.#rendered.get(plain.hash)
+    return rendered !== undefined && isOf(rendered, plain) && rendered.basis.live && rendered.others.every(({ live }) => live)
+  }
+
   /** Keeps an answer to the query that was read last: `bytes` is the whole of it without OPT, for a query with all copied flags off. */
   set(plain: PlainQuery, reply: Reply, bytes: Buffer, options: Uint8Array): void {
     const [basis, ...others] = reply.validity ?? []

@@ -122,7 +122,7 @@ export class Responder {
         const answered = handler.handle(asked)
         if (answered === undefined) continue
         if (answered instanceof Promise) return answered.catch((error: unknown) => this.#failed(asked, error)).then((later) => this.#write(query, later, transport, handler.name))
-        if (plain !== undefined && answered.validity !== undefined) this.#keep(plain, query, answered)
+        if (plain !== undefined && answered.validity !== undefined && !this.cache.has(plain)) this.#keep(plain, query, answered)
         return this.#write(query, answered, transport, handler.name)
       }
       return this.#write(query, reply({ rcode: RCODE.REFUSED }), transport)
@@ -156,8 +156,7 @@ export class Responder {
 
   #keep(plain: PlainQuery, query: Message, reply: Reply): void {
     const { edns: _edns, ...answer } = this.#message({ ...query, id: 0, recursionDesired: false, checkingDisabled: false }, reply)
-    const whole = encodeMessage(answer)
-    if (!decodeHeader(whole).truncated) this.cache.set(plain, reply, whole, optionsBytes(extendedErrorOption(reply)))
+    this.cache.set(plain, reply, encodeMessage(answer), optionsBytes(extendedErrorOption(reply)))
   }
 
   #write(query: Message, reply: Reply, transport: Transport, handler?: string): Buffer {
