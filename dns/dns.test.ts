@@ -135,6 +135,14 @@ t.test('who listens on all addresses answers from the one that was asked, at onc
   }
 })
 
+t.test('parts of a private reverse name exist, without data, and what can be none does not', async (t) => {
+  const { server, ask } = await start(t, { services: [web] })
+  await server.ready
+  const rcode = async (name: string): Promise<string | undefined> => (await ask(name, 'PTR')).rcode
+  for (const name of ['10.in-addr.arpa', '0.10.in-addr.arpa', '0.96.10.in-addr.arpa', '0.0.d.f.ip6.arpa']) t.equal(await rcode(name), 'NOERROR', name)
+  for (const name of ['9.9.9.10.in-addr.arpa', 'x.10.in-addr.arpa', '300.10.in-addr.arpa', '00.10.in-addr.arpa', 'lb._dns-sd._udp.0.0.10.in-addr.arpa', 'a.7.0.96.10.in-addr.arpa', 'g.d.f.ip6.arpa']) t.equal(await rcode(name), 'NXDOMAIN', name)
+})
+
 t.test('garbage gets FORMERR or silence, and the server goes on', async (t) => {
   const { server, ask } = await start(t, { services: [web] })
   await server.ready

@@ -39,7 +39,12 @@ export function reverseZone({ index, isReady, hasOutside, negativeTtlSeconds }: 
       if (!isReady()) return failure(RCODE.SERVFAIL, EDE.notReady, 'the addresses of the cluster are not known yet')
       if (hasOutside(name)) return undefined
       // Parts of a reverse name may have names below them: they exist, without data (RFC 8020).
-      return reply({ rcode: address === undefined ? RCODE.NOERROR : RCODE.NXDOMAIN, authoritative: true, authorities: [soa], validity: kept })
+      return reply({ rcode: isPart(name) ? RCODE.NOERROR : RCODE.NXDOMAIN, authoritative: true, authorities: [soa], validity: kept })
     },
   }
+}
+
+/** Whether names of addresses may stand below a name: `0.10.in-addr.arpa.` is part of some, `300.10.in-addr.arpa.` and `x.10.in-addr.arpa.` of none. */
+function isPart(name: string): boolean {
+  return /^((25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){1,3}in-addr\.arpa\.$/.test(name) || /^([0-9a-f]\.){1,31}ip6\.arpa\.$/.test(name)
 }
