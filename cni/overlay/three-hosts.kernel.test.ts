@@ -206,7 +206,7 @@ t.test('pods that are there already follow the MTU below, and keep talking', asy
   await one.host.run(one.name, 'ip', 'link', 'set', 'eth0', 'mtu', '1290')
   for (const host of hosts) host.route.links.set('eth0', { mtu: 1400 })
   t.ok(await eventually(() => JSON.stringify(ends(three)).startsWith('[1350,1350,')))
-  t.match(ends(one), [1290, 1350])
+  t.ok(await eventually(() => JSON.stringify(ends(one)).startsWith('[1290,1350')), JSON.stringify(ends(one)))
   // IPv6 would be gone
   for (const host of hosts) host.route.links.set('eth0', { mtu: 1300 })
   t.ok(await eventually(() => hosts.every((host) => host.route.links.get(vxlanLinkName)?.mtu === 1250)))

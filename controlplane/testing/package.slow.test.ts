@@ -32,6 +32,7 @@ t.test("what 'npm pack' makes gives tests an API server, and TypeScript its type
     })
   `)
   t.equal(run(process.execPath, ['test/server.ts']), '200 true')
-  run(process.execPath, [join(root, 'node_modules/.bin/tsc'), '--ignoreConfig', '--noEmit', '--module', 'nodenext', '--target', 'esnext', '--strict', '--types', 'node', 'test/server.ts'])
+  // The test runner measures every program that is a Node, and cannot load this one.
+  run('env', ['-u', 'NODE_OPTIONS', process.execPath, join(root, 'node_modules/.bin/tsc'), '--ignoreConfig', '--noEmit', '--module', 'nodenext', '--target', 'esnext', '--strict', '--types', 'node', 'test/server.ts'])
   t.end()
 })
