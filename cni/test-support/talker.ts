@@ -31,8 +31,8 @@ for await (const line of createInterface(process.stdin)) {
     const message = randomBytes(size)
     if (!(await byTcp(to, message))) failures.push(`${size} bytes by TCP to ${to}`)
     const datagram = message.subarray(0, datagramMax)
-    // the peer's buffer is shared by all that send there
-    if (!(await byUdp(to, datagram)) && !(await byUdp(to, datagram))) failures.push(`${datagram.length} bytes by UDP to ${to}`)
+    // the peer's buffer is shared by all that send there, and of many pieces one may find a queue full
+    if (!(await byUdp(to, datagram)) && !(await byUdp(to, datagram)) && !(await byUdp(to, datagram))) failures.push(`${datagram.length} bytes by UDP to ${to}`)
   }
   process.stdout.write(`${JSON.stringify(failures)}\n`)
 }
