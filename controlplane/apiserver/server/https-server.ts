@@ -5,7 +5,7 @@ import type { Http2SecureServer, Http2ServerRequest, Http2ServerResponse, Server
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import type { Clock } from '../../../api/clock.ts'
+import type { Clock, Timer } from '../../../api/clock.ts'
 import type { Logger } from '../../../api/log.ts'
 import type { UserInfo } from '../descriptor.ts'
 import { jsonReply } from '../http.ts'
@@ -68,12 +68,12 @@ export async function startHttpsServer(options: HttpsServerOptions): Promise<Htt
     keepAliveTimeout: keepAliveTimeoutMs,
     settings: { maxConcurrentStreams: streamsMax },
   } as Parameters<typeof createSecureServer>[0])
-  const connections = new Connections(server)
+  const connections = new Connections(server, options.clock)
   server.on('request', (incoming: Incoming, outgoing: Outgoing) => void serve(options, incoming, outgoing))
   server.on('upgrade', (incoming: IncomingMessage, socket: Socket, head: Buffer) => void serveUpgrade(options, incoming, socket, head))
   await listening(server, bind, port)
   server.on('error', (error) => options.log.error('the HTTPS server failed', { error }))
-  return { port: (server.address() as AddressInfo).port, stop: (graceMs) => connections.stop(graceMs, options.clock) }
+  return { port: (server.address() as AddressInfo).port, stop: (graceMs) => connections.stop(graceMs) }
 }
 
 function listening(server: Http2SecureServer, bind: string, port: number): Promise<void> {
@@ -96,14 +96,16 @@ function listenFailure({ code, message }: NodeJS.ErrnoException, bind: string, p
 /** What is connected, so that stopping leaves nothing open. */
 class Connections {
   readonly #server: Http2SecureServer
+  readonly #clock: Clock
   readonly #sockets = new Set<Socket>()
   readonly #sessions = new Set<ServerHttp2Session>()
   /** HTTP/1.1 connections, each with the number of its requests under way. */
   readonly #plain = new Map<Socket, number>()
   #stopping = false
 
-  constructor(server: Http2SecureServer) {
+  constructor(server: Http2SecureServer, clock: Clock) {
     this.#server = server
+    this.#clock = clock
     server.on('connection', (socket: Socket) => {
       socket.setNoDelay(true)
       // Notices within a minute a client that went without a word.
@@ -116,6 +118,7 @@ class Connections {
       session.once('close', () => this.#sessions.delete(session))
       // A broken connection is the client's affair; its streams are told by their own events.
       session.on('error', () => session.destroy())
+      this.#closeWhenIdle(session)
     })
     server.on('secureConnection', (socket: TLSSocket) => {
       if (socket.alpnProtocol === 'h2') return
@@ -131,6 +134,22 @@ class Connections {
     server.on('tlsClientError', (_error, socket: Socket) => socket.destroy())
   }
 
+  /** What HTTP/1.1 connections have of Node: who asks nothing for a while is told that we go (GOAWAY). */
+  #closeWhenIdle(session: ServerHttp2Session): void {
+    const begin = (): Timer => this.#clock.setTimeout(() => session.close(), keepAliveTimeoutMs)
+    let idle = begin()
+    let streams = 0
+    session.on('stream', (stream) => {
+      streams += 1
+      idle.cancel()
+      stream.once('close', () => {
+        streams -= 1
+        if (streams === 0 && !session.closed) idle = begin()
+      })
+    })
+    session.once('close', () => idle.cancel())
+  }
+
   #count(socket: Socket, change: number): void {
     const active = this.#plain.get(socket)
     if (active === undefined) return
@@ -138,12 +157,12 @@ class Connections {
     if (this.#stopping && active + change === 0) socket.end()
   }
 
-  async stop(graceMs: number, clock: Clock): Promise<void> {
+  async stop(graceMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => void this.#server.close(() => resolve()))
     this.#stopping = true
     for (const session of this.#sessions) session.close()
     for (const [socket, active] of this.#plain) if (active === 0) socket.destroy()
-    const timer = clock.setTimeout(() => {
+    const timer = this.#clock.setTimeout(() => {
       for (const session of this.#sessions) session.destroy()
       for (const socket of this.#sockets) socket.destroy()
     }, graceMs)
