@@ -4,6 +4,7 @@
  */
 import type { Pod, Service, ServicePort } from '../../api/types.ts'
 import { serviceNameLabel } from '../../proxy/service.ts'
+import { inUrl } from '../local/addressing.ts'
 import type { Connected } from './attempt.ts'
 import { addressesOf, findNode, findPod, findService, hasEnded, internalAddresses, nameOf, podAt, serviceAt, whyNoEndpoints, whyNotReady } from './cluster-view.ts'
 import type { ClusterView } from './cluster-view.ts'
@@ -99,7 +100,7 @@ function servicePort(service: Service, text: string | undefined, protocol: Proto
 async function* toAddress({ address, port: text }: { readonly address: string; readonly port: string | undefined }, start: Start, options: TraceOptions): AsyncGenerator<Step> {
   const service = serviceAt(options.cluster, address)
   if (service !== undefined) return yield* toService(service, text, start, options, address)
-  if (text === undefined) throw new Error(`Cannot trace to ${address}: it is no service's, and so wants a port, as in ${address.includes(':') ? `[${address}]` : address}:80`)
+  if (text === undefined) throw new Error(`Cannot trace to ${address}: it is no service's, and so wants a port, as in ${inUrl(address)}:80`)
   const destination: Destination = { address, port: Number(text), protocol: options.protocol ?? 'tcp' }
   const fates = readFates(destination, start)
   const taken = fates?.some(({ kind }) => kind !== 'untouched') === true

@@ -1,13 +1,14 @@
 /** Sets of addresses as ranges that lie side by side: the form in which the kernel takes them. Pure. */
 import { isIP } from 'node:net'
-import { formatAddress, parseAddress, parsePrefix } from '../../netlink/addresses.ts'
+import { parsePrefix } from '../../netlink/addresses.ts'
+import { addressNumber, addressText } from '../ipam/ranges.ts'
+import { familyOf } from '../overlay/want.ts'
+import type { Family } from '../overlay/want.ts'
 
 interface Range {
   readonly first: bigint
   readonly last: bigint
 }
-
-type Family = 'ipv4' | 'ipv6'
 
 const bitsOf = { ipv4: 32, ipv6: 128 } as const
 
@@ -22,19 +23,15 @@ export function rangesOfBlocks(blocks: readonly Block[], family: Family): string
   const readable = blocks.filter(({ cidr, except = [] }) => [cidr, ...except].every(isCidr))
   const ranges = readable.filter(({ cidr }) => familyOf(cidr) === family).flatMap(({ cidr, except = [] }) => (
     except.filter((hole) => familyOf(hole) === family).reduce((rest, hole) => rest.flatMap((range) => without(range, rangeOf(hole))), [rangeOf(cidr)])))
-  return join(ranges).map(({ first, last }) => (first === last ? textOf(first, family) : `${textOf(first, family)}-${textOf(last, family)}`))
-}
-
-function familyOf(text: string): Family {
-  return text.includes(':') ? 'ipv6' : 'ipv4'
+  return join(ranges).map(({ first, last }) => (first === last ? addressText(first, family) : `${addressText(first, family)}-${addressText(last, family)}`))
 }
 
 /** Whether an address is in `a-b`, in a prefix, or is that one. */
 export function isWithinRange(address: string, text: string): boolean {
   if (familyOf(address) !== familyOf(text)) return false
   const [from = '', to] = text.split('-')
-  const { first, last } = to !== undefined ? { first: numberOf(from), last: numberOf(to) } : rangeOf(from.includes('/') ? from : `${from}/${bitsOf[familyOf(from)]}`)
-  const number = numberOf(address)
+  const { first, last } = to !== undefined ? { first: addressNumber(from), last: addressNumber(to) } : rangeOf(from.includes('/') ? from : `${from}/${bitsOf[familyOf(from)]}`)
+  const number = addressNumber(address)
   return number >= first && number <= last
 }
 
@@ -47,7 +44,7 @@ function isCidr(text: string): boolean {
 function rangeOf(cidr: string): Range {
   const { address, prefixLength } = parsePrefix(cidr)
   const hostBits = BigInt(bitsOf[familyOf(address)] - prefixLength)
-  const first = (numberOf(address) >> hostBits) << hostBits
+  const first = (addressNumber(address) >> hostBits) << hostBits
   return { first, last: first + (1n << hostBits) - 1n }
 }
 
@@ -65,13 +62,4 @@ function join(ranges: readonly Range[]): Range[] {
     else joined.push(range)
   }
   return joined
-}
-
-function numberOf(address: string): bigint {
-  return parseAddress(address).reduce((value, byte) => (value << 8n) | BigInt(byte), 0n)
-}
-
-function textOf(value: bigint, family: Family): string {
-  const bytes = bitsOf[family] / 8
-  return formatAddress(Uint8Array.from({ length: bytes }, (_, at) => Number((value >> BigInt(8 * (bytes - 1 - at))) & 0xffn)))
 }

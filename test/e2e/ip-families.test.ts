@@ -1,5 +1,6 @@
 /** Clusters of IPv6 alone and of both families: the same paths, by the other addresses. */
 import t from 'tap'
+import { inUrl } from '../../cli/local/addressing.ts'
 import { Cluster } from '../support/cluster.ts'
 
 t.test('a cluster of IPv6 alone: every way of the demonstration, and no address of IPv4', async (t) => {
@@ -38,10 +39,6 @@ t.test('a cluster of both families: pods, services, names and node ports have bo
     t.ok(names.includes((await (await fetch(`http://${inUrl(address)}:30080/`, { signal: AbortSignal.timeout(5000), headers: { connection: 'close' } })).text()).trim()), `node port at ${address}`)
   }
 })
-
-function inUrl(address: string): string {
-  return address.includes(':') ? `[${address}]` : address
-}
 
 /** What was just written takes its milliseconds to the kernel. */
 async function answer(cluster: Cluster, url: string): Promise<string> {

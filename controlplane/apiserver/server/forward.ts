@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Upstream } from '../http.ts'
 import { StatusError } from '../status.ts'
 import { limitConnecting } from './connect-timeout.ts'
-import { keptBack } from './upgrade.ts'
+import { authorityOf, keptBack } from './upgrade.ts'
 
 /** Leads a request to an upstream, and its answer back. `refuse` says why when that cannot be reached. */
 export async function forward({ host, port, path, tls }: Upstream, incoming: IncomingMessage, outgoing: ServerResponse, refuse: (error: StatusError) => void): Promise<void> {
@@ -12,7 +12,7 @@ export async function forward({ host, port, path, tls }: Upstream, incoming: Inc
   proxy.on('proxyReq', (request) => limitConnecting(request))
   // `Expect` has been answered; with it, the proxy would not tell of its request.
   for (const name of Object.keys(incoming.headers)) if (name === 'expect' || (keptBack.test(name) && name !== 'host')) delete incoming.headers[name]
-  const authority = `${host.includes(':') ? `[${host}]` : host}:${port}`
+  const authority = authorityOf(host, port)
   const url = new URL(`${tls === undefined ? 'http' : 'https'}://${authority}${path}`)
   // The proxy takes certificates from its target, and from nowhere else.
   const target = tls === undefined || tls.ca === '' ? url : Object.assign(url, { ca: tls.ca, cert: tls.certificate, key: tls.key })

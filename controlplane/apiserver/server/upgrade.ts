@@ -13,9 +13,14 @@ import { limitConnecting } from './connect-timeout.ts'
 export const keptBack = /^(authorization|host|impersonate-.*|cookie)$/
 const bearerProtocol = /^base64url\.bearer\.authorization\.k8s\.io\./
 
+/** Host and port as URLs and `Host` have them. */
+export function authorityOf(host: string, port: number): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
 /** Connects to the upstream with the client's own request, and then passes bytes both ways until either ends. */
 export function leadTo({ host, port, path, tls, headers }: Upstream, incoming: IncomingMessage, socket: Socket, head: Buffer): void {
-  const options = { host, port, path, method: incoming.method ?? 'GET', headers: { ...upstreamHeaders(incoming, headers), host: `${host.includes(':') ? `[${host}]` : host}:${port}` }, agent: false as const }
+  const options = { host, port, path, method: incoming.method ?? 'GET', headers: { ...upstreamHeaders(incoming, headers), host: authorityOf(host, port) }, agent: false as const }
   const outgoing = tls === undefined ? httpRequest(options) : httpsRequest({ ...options, ...(tls.ca === '' ? { rejectUnauthorized: false } : { ca: tls.ca, cert: tls.certificate, key: tls.key }), ...(tls.serverName === undefined || isIP(tls.serverName) !== 0 ? {} : { servername: tls.serverName }) })
   limitConnecting(outgoing)
   outgoing.on('error', (error) => refuseUpgrade(socket, new StatusError(503, 'ServiceUnavailable', `error trying to reach ${host}:${port}: ${error.message}`)))
